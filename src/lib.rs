@@ -1,0 +1,3 @@
+//! The supervisor of a Solana validator.
+
+pub mod engine;
