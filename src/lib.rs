@@ -1,3 +1,7 @@
 //! The supervisor of a Solana validator.
 
+pub mod cli;
+pub mod config;
+pub mod ctl;
 pub mod engine;
+pub mod validator;
