@@ -1,0 +1,177 @@
+//! What operators may ask, and when: each request is admitted, joined to what is under way, or refused with its reason.
+//!
+//! Stopping to vote is always allowed and always wins. Every request is idempotent.
+
+use super::effect::Effect;
+use super::input::Outcome;
+use super::state::{Launch, Stage, Then, Waiter, Want};
+use super::table::Cause;
+use super::values::{Command, Millis, NodeName, PromoteFlags, RequestId, Role, Verdict};
+use super::Engine;
+
+impl Engine {
+    pub(super) fn admit(&mut self, now: Millis, request: RequestId, command: Command) {
+        match command {
+            Command::Demote => self.admit_demote(now, request),
+            Command::Promote(flags) => self.admit_promote(now, request, flags),
+            Command::Handover { to } => self.admit_handover(now, request, to),
+            Command::Resume => self.admit_resume(now, request),
+            Command::Pause { until } => {
+                self.paused_until = Some(until);
+                self.answer(request, Verdict::Done, "paused");
+            }
+            Command::Restart => self.admit_restart(now, request),
+        }
+    }
+
+    fn admit_demote(&mut self, now: Millis, request: RequestId) {
+        self.await_for(request, Want::ToBeOff);
+        let reclaimed = std::mem::take(&mut self.reclaims);
+        if !self.parked || self.memory_failed.is_some() {
+            self.parked = true;
+            self.remember(true);
+        }
+        match &mut self.stage {
+            Stage::Promoting(_) | Stage::Active(_) => self.demote(now, Cause::OperatorDemoted, Then::Park, ""),
+            Stage::Demoting(demotion) if demotion.then == Then::Stand => demotion.then = Then::Park,
+            Stage::CatchingUp | Stage::Standby => self.enter(now, Stage::Parked, Cause::OperatorDemoted, ""),
+            Stage::Starting(_) => self.demote_while_starting(now, reclaimed),
+            Stage::Demoting(_) | Stage::Fenced(_) | Stage::Parked | Stage::Stopping(_) => {}
+        }
+        self.answer_waiters();
+    }
+
+    fn admit_promote(&mut self, now: Millis, request: RequestId, flags: PromoteFlags) {
+        match self.stage {
+            Stage::Active(_) => self.answer(request, Verdict::Done, "this node votes already"),
+            Stage::Promoting(_) => self.await_for(request, Want::ToVote),
+            Stage::Standby | Stage::Parked => match self.fit(now) {
+                Ok(()) => {
+                    self.await_for(request, Want::ToVote);
+                    self.promote(now, Cause::OperatorPromoted, flags, None);
+                }
+                Err(why) => self.answer(request, Verdict::Refused, why),
+            },
+            Stage::CatchingUp => {
+                let why = self.fit(now).err().unwrap_or_else(|| "the validator is still catching up".into());
+                self.answer(request, Verdict::Refused, why);
+            }
+            _ => self.refuse_while_busy(request),
+        }
+    }
+
+    fn admit_handover(&mut self, now: Millis, request: RequestId, to: Option<NodeName>) {
+        if !self.setup.authority.passes {
+            return self.answer(request, Verdict::Refused, "this authority knows no other node to hand over to");
+        }
+        let ready = self.successor(now).filter(|node| to.as_ref().is_none_or(|to| to == node));
+        match (&self.stage, ready) {
+            (Stage::Active(_), Some(node)) => {
+                self.await_for(request, Want::ToBeOff);
+                self.demote(now, Cause::HandoverAsked, Then::Pass(node), "");
+            }
+            (Stage::Active(_), None) => self.answer(request, Verdict::Refused, "no standby is ready"),
+            _ => self.answer(request, Verdict::Refused, format!("this node is {}, and only an active one can hand over", self.role())),
+        }
+    }
+
+    fn admit_resume(&mut self, now: Millis, request: RequestId) {
+        self.paused_until = None;
+        if !self.parked {
+            return self.answer(request, Verdict::Done, "this node is not parked");
+        }
+        self.parked = false;
+        self.remember(false);
+        if matches!(self.stage, Stage::Parked) {
+            let stage = self.resting(now);
+            self.enter(now, stage, Cause::OperatorResumed, "");
+        }
+        self.answer(request, Verdict::Done, "this node may be promoted again");
+    }
+
+    fn admit_restart(&mut self, now: Millis, request: RequestId) {
+        let resting = matches!(self.stage, Stage::CatchingUp | Stage::Standby | Stage::Parked);
+        let voting = matches!(self.stage, Stage::Promoting(_) | Stage::Active(_));
+        if resting || (voting && self.setup.authority.alone) {
+            self.await_for(request, Want::ToBeUp);
+            self.restart(now, "");
+        } else if voting {
+            self.answer(request, Verdict::Refused, "this node votes; hand over or demote it first");
+        } else {
+            self.refuse_while_busy(request);
+        }
+    }
+
+    fn refuse_while_busy(&mut self, request: RequestId) {
+        let text = format!("this node is {}; try again when it has ended (`supervisor ctl status --watch`)", self.role());
+        self.answer(request, Verdict::Refused, text);
+    }
+
+    fn await_for(&mut self, request: RequestId, wants: Want) {
+        self.waiters.push(Waiter { request, wants });
+    }
+
+    /// Has the parking written down. Answers to operators wait for it.
+    pub(super) fn remember(&mut self, parked: bool) {
+        let op = self.next_op();
+        self.remembering = Some(op);
+        self.memory_failed = None;
+        self.out.push(Effect::Remember { op, parked });
+    }
+
+    pub(super) fn remembered(&mut self, outcome: Outcome) {
+        if outcome != Outcome::Done {
+            let text = format!("whether this node is parked could not be stored: {}", outcome.sentence());
+            self.page(text.clone());
+            self.memory_failed = Some(text);
+        }
+        self.answer_waiters();
+    }
+
+    /// Answers the operators whose wish has come true, or cannot.
+    pub(super) fn answer_waiters(&mut self) {
+        for waiter in std::mem::take(&mut self.waiters) {
+            match self.fate(waiter.wants) {
+                Some((verdict, text)) => self.answer(waiter.request, verdict, text),
+                None => self.waiters.push(waiter),
+            }
+        }
+    }
+
+    /// A first vote that does not come is an answer too: the node keeps trying, the operator need not wait.
+    pub(super) fn answer_late_first_vote(&mut self) {
+        for waiter in std::mem::take(&mut self.waiters) {
+            let text = "the validator may vote, and has not voted yet; this node keeps the term and waits".to_owned();
+            self.answer(waiter.request, Verdict::Refused, text);
+        }
+    }
+
+    fn fate(&self, wants: Want) -> Option<(Verdict, String)> {
+        let role = self.role();
+        match wants {
+            Want::ToVote if role == Role::Active => Some((Verdict::Done, format!("this node votes: {}", self.entered.detail))),
+            Want::ToVote if matches!(role, Role::Promoting | Role::Demoting | Role::Fenced) => None,
+            Want::ToVote => Some(self.failure.clone()),
+            Want::ToBeOff => self.fate_of_demotion(role),
+            Want::ToBeUp if matches!(role, Role::CatchingUp | Role::Standby | Role::Parked | Role::Active) => {
+                Some((Verdict::Done, format!("the validator is up; this node is {role}")))
+            }
+            Want::ToBeUp if role == Role::Stopping => Some((Verdict::Refused, "the supervisor is stopping".into())),
+            Want::ToBeUp => None,
+        }
+    }
+
+    fn fate_of_demotion(&self, role: Role) -> Option<(Verdict, String)> {
+        let off = self.child.harmless() && self.hold.is_none() && self.gate.open.is_none();
+        let releasing = matches!(self.stage, Stage::Starting(Launch::Release(_)));
+        let resting = !releasing && !matches!(role, Role::Promoting | Role::Active | Role::Demoting | Role::Fenced);
+        if !off || !resting || self.remembering.is_some() {
+            return None;
+        }
+        let votes = format!("nobody votes from here; {}", self.last_vote_sentence());
+        Some(match &self.memory_failed {
+            None => (Verdict::Done, votes),
+            Some(why) => (Verdict::Refused, format!("{votes}; but {why}")),
+        })
+    }
+}

@@ -1,0 +1,102 @@
+//! Demotion and fencing: what becomes of the term once the child is off the identity.
+
+use super::effect::Effect;
+use super::input::Outcome;
+use super::state::{DemoteStep, Demotion, Launch, Quiet, Stage, Then};
+use super::table::Cause;
+use super::values::Millis;
+use super::Engine;
+
+impl Engine {
+    /// Begins to stop voting. Allowed in `promoting` and `active`.
+    pub(super) fn demote(&mut self, now: Millis, cause: Cause, then: Then, detail: impl Into<String>) {
+        self.reclaims = false;
+        self.enter(now, Stage::Demoting(Demotion { step: DemoteStep::Quiet(Quiet::Mute), then }), cause, detail);
+        self.quiet_advance(now);
+    }
+
+    /// The term is in other hands, or must be taken to be: no commit can succeed, so nothing that waits may wait longer.
+    pub(super) fn fence(&mut self, now: Millis, cause: Cause, detail: impl Into<String>) {
+        if !matches!(self.stage, Stage::Promoting(_) | Stage::Active(_) | Stage::Demoting(_)) {
+            self.hold = None;
+            return;
+        }
+        self.reclaims = false;
+        self.enter(now, Stage::Fenced(Quiet::RefuseVotes), cause, detail);
+        self.quiet_advance(now);
+    }
+
+    /// Off the identity: gives the term to where the demotion wants it.
+    pub(super) fn settle_term(&mut self, now: Millis) {
+        let term = self.term().unwrap_or_default();
+        let Stage::Demoting(demotion) = &mut self.stage else { return };
+        demotion.step = DemoteStep::Settle;
+        if let Then::Pass(to) = &demotion.then {
+            let to = to.clone();
+            self.progress("passing the term");
+            self.ask(now, |op| Effect::PassTerm { op, term, to });
+        } else {
+            self.progress("releasing the term");
+            self.ask(now, |op| Effect::Release { op, term });
+        }
+    }
+
+    /// The term was released or passed, or that could not be confirmed. Either way this node is off it.
+    pub(super) fn demotion_settled(&mut self, now: Millis, outcome: Outcome) {
+        let Stage::Demoting(demotion) = &self.stage else { return };
+        let passing = matches!(demotion.then, Then::Pass(_));
+        if outcome != Outcome::Done && passing {
+            return self.passing_failed(now, &outcome);
+        }
+        if outcome != Outcome::Done {
+            self.page(format!("the release of the term is not confirmed: {}", outcome.sentence()));
+        }
+        self.hold = None;
+        if self.child.alive {
+            let (stage, detail) = (self.resting(now), self.last_vote_sentence());
+            self.enter(now, stage, Cause::Released, detail);
+        } else {
+            self.enter(now, Stage::Starting(Launch::Backoff), Cause::ChildDied, "during the demotion");
+            self.back_off(now, None);
+        }
+    }
+
+    /// The successor cannot have the term: it is released instead, so that somebody can.
+    fn passing_failed(&mut self, now: Millis, outcome: &Outcome) {
+        self.page(format!("the term could not be passed: {}; releasing it", outcome.sentence()));
+        if let Stage::Demoting(demotion) = &mut self.stage {
+            demotion.then = Then::Stand;
+        }
+        self.settle_term(now);
+    }
+
+    /// After a fence: the child, if it lives, has to prove its health anew.
+    pub(super) fn fence_done(&mut self, now: Millis) {
+        self.hold = None;
+        if self.child.alive {
+            self.own = None;
+            self.enter(now, Stage::CatchingUp, Cause::OffIdentity, "");
+        } else {
+            self.enter(now, Stage::Starting(Launch::Backoff), Cause::ChildDied, "after the fence");
+            self.back_off(now, None);
+        }
+    }
+
+    /// The stage of a live, muted, unstaked child.
+    pub(super) fn resting(&self, now: Millis) -> Stage {
+        if self.parked {
+            Stage::Parked
+        } else if self.fit(now).is_ok() {
+            Stage::Standby
+        } else {
+            Stage::CatchingUp
+        }
+    }
+
+    pub(super) fn last_vote_sentence(&self) -> String {
+        match self.gate.facts.last {
+            Some(mark) => format!("last vote: slot {} (term {}, record {})", mark.slot, mark.term, mark.seq),
+            None => "no vote was sent from here".into(),
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! Bringing the child up: link, exec, first answer, mute; and the waits between two tries.
+//!
+//! A child starts unstaked. Only where nobody else can hold the term (`alone`) does a node that held it start its child with
+//! the staked identity, and then only with the term freshly taken and the record on disk.
+
+use super::effect::Effect;
+use super::input::{Exit, Outcome};
+use super::state::{Carry, Child, End, Hold, Launch, PromoteStep, Promotion, RecordDurable, Stage, TermHeld};
+use super::table::Cause;
+use super::values::{Identity, Millis, PromoteFlags, Term};
+use super::{Engine, Reason};
+
+impl Engine {
+    /// Starts a child, from the top.
+    pub(super) fn launch(&mut self, now: Millis) {
+        if self.reclaims {
+            self.set_launch(Launch::Acquire);
+            self.ask(now, |op| Effect::Acquire { op });
+        } else {
+            self.launch_link(now, Carry::Unstaked);
+        }
+    }
+
+    /// A step of it has ended or is late.
+    pub(super) fn launch_goes_on(&mut self, now: Millis, outcome: Outcome) {
+        let Stage::Starting(step) = self.stage.clone() else { return };
+        match (step, outcome) {
+            (Launch::EndFirst(end), _) => self.end_goes_on(now, end),
+            (Launch::Release(_), outcome) => self.launch_released(now, &outcome),
+            (Launch::Backoff, _) => self.launch(now),
+            (Launch::Acquire, Outcome::Held { term, .. }) => self.launch_install(now, TermHeld(term)),
+            (Launch::Install(held), Outcome::Durable(Some(mark))) => {
+                self.launch_link(now, Carry::Staked(held, RecordDurable(Some(mark))));
+            }
+            (Launch::Install(_), Outcome::Durable(None)) => self.launch_without_term(now, "its record is on no disk"),
+            (Launch::Acquire | Launch::Install(_), other) => self.launch_without_term(now, &other.sentence()),
+            (Launch::Link(carry), Outcome::Done) => self.launch_spawn(now, carry),
+            (Launch::Link(_), other) => {
+                self.page(format!("the identity link cannot be pointed, and the validator is not started: {}", other.sentence()));
+                self.back_off(now, Some(Exit::NotStarted));
+            }
+            (Launch::Spawn(carry), Outcome::Done) => self.launch_spawned(now, carry),
+            (Launch::Spawn(_), Outcome::Refused(why)) => {
+                self.page(format!("the validator could not be started: {why}"));
+                self.back_off(now, Some(Exit::NotStarted));
+            }
+            (Launch::OpenGate(..), Outcome::Done) => self.launch_await(now),
+            (Launch::Mute, Outcome::Done) => self.launched(now),
+            (_, other) => self.launch_kill(now, &other.sentence()),
+        }
+    }
+
+    /// The child answers on its admin RPC.
+    pub(super) fn child_ready(&mut self, now: Millis) {
+        if !self.child.alive {
+            return;
+        }
+        self.child.ready = true;
+        match self.stage {
+            Stage::Starting(Launch::AwaitReady(Carry::Unstaked)) => {
+                self.set_launch(Launch::Mute);
+                self.ask(now, |op| Effect::Mute { op });
+            }
+            Stage::Starting(Launch::AwaitReady(Carry::Staked(..))) => self.launched_holding(now),
+            _ => {}
+        }
+    }
+
+    /// The child is reaped: nothing it did can go on, and its gate is gone with it.
+    pub(super) fn child_exited(&mut self, now: Millis, exit: Exit) {
+        self.child = Child::DEAD;
+        self.gate.open = None;
+        self.gate.facts.waiting = 0;
+        self.own = None;
+        self.isolated_since = None;
+        match self.stage {
+            Stage::Starting(Launch::EndFirst(_)) => self.launch(now),
+            Stage::Starting(_) => self.after_death(now, exit),
+            Stage::Demoting(_) | Stage::Fenced(_) if self.quiet_step().is_some() => self.quiet_advance(now),
+            Stage::Demoting(_) | Stage::Fenced(_) => {}
+            Stage::Stopping(_) => self.child_exited_while_stopping(now),
+            Stage::CatchingUp | Stage::Standby | Stage::Parked | Stage::Promoting(_) | Stage::Active(_) => {
+                self.enter(now, Stage::Starting(Launch::Backoff), Cause::ChildDied, exit.to_string());
+                self.after_death(now, exit);
+            }
+        }
+    }
+
+    /// A dead child's term is given back at once, so that a standby needs no timeout; where nobody else can have it, it is kept.
+    fn after_death(&mut self, now: Millis, exit: Exit) {
+        match self.hold.take() {
+            Some(_) if self.setup.authority.alone && !self.parked => {
+                self.reclaims = true;
+                self.back_off(now, Some(exit));
+            }
+            Some(hold) => {
+                self.hold = Some(hold);
+                self.died_with = exit;
+                self.launch_release(now, hold.term);
+            }
+            None => self.back_off(now, Some(exit)),
+        }
+    }
+
+    fn launch_release(&mut self, now: Millis, term: Term) {
+        self.set_launch(Launch::Release(term));
+        self.ask(now, |op| Effect::Release { op, term });
+    }
+
+    /// An operator wants no voting here while a child with the staked identity is on its way up, or due.
+    pub(super) fn demote_while_starting(&mut self, now: Millis, reclaimed: bool) {
+        let Some(term) = self.term().or(reclaimed.then_some(Term(0))) else { return };
+        if self.child.alive {
+            self.launch_kill(now, "an operator wants this node to stop voting");
+        } else {
+            self.died_with = Exit::NotStarted;
+            self.launch_release(now, term);
+        }
+    }
+
+    fn launch_released(&mut self, now: Millis, outcome: &Outcome) {
+        if *outcome != Outcome::Done {
+            self.page(format!("the release of the term is not confirmed: {}", outcome.sentence()));
+        }
+        self.hold = None;
+        self.back_off(now, Some(self.died_with));
+    }
+
+    /// Waits before the next try, or gives up. `exit` is `None` where the supervisor itself ended the child.
+    pub(super) fn back_off(&mut self, now: Millis, exit: Option<Exit>) {
+        let timing = self.setup.timing;
+        while self.restarts.front().is_some_and(|at| now.since(*at) > timing.restart_window_ms) {
+            self.restarts.pop_front();
+        }
+        if let Some(exit) = exit
+            && self.restarts.len() >= timing.restart_max as usize
+        {
+            let text = format!("the validator ended {} times within {} s, last with {exit}", self.restarts.len() + 1, timing.restart_window_ms / 1000);
+            self.page(format!("giving up: {text}"));
+            return self.stop(now, exit.code(), Cause::GaveUp, text);
+        }
+        let doublings = self.restarts.len().min(16) as u32;
+        let wait_ms = timing.backoff_min_ms.saturating_mul(1 << doublings).min(timing.backoff_max_ms);
+        self.restarts.push_back(now);
+        self.set_launch(Launch::Backoff);
+        self.await_until(now.plus(wait_ms), Reason::Backoff);
+        self.answer_waiters();
+    }
+
+    fn launch_install(&mut self, now: Millis, held: TermHeld) {
+        self.hold = Some(Hold::new(held.0));
+        self.set_launch(Launch::Install(held));
+        self.ask(now, |op| Effect::InstallRecord { op, term: held.0 });
+    }
+
+    /// The term or its record cannot be had: the child comes up unstaked, and an operator has to look.
+    fn launch_without_term(&mut self, now: Millis, why: &str) {
+        self.page(format!("this node held the term and cannot take it up again: {why}; starting unstaked"));
+        self.hold = None;
+        self.reclaims = false;
+        self.launch_link(now, Carry::Unstaked);
+    }
+
+    fn launch_link(&mut self, now: Millis, carry: Carry) {
+        self.link = None;
+        self.set_launch(Launch::Link(carry));
+        self.ask(now, |op| Effect::PointLink { op, to: carry.identity() });
+    }
+
+    fn launch_spawn(&mut self, now: Millis, carry: Carry) {
+        self.link = Some(carry.identity());
+        self.child = Child { alive: true, ready: false, identity: Some(carry.identity()), muted: false, switch_due: false };
+        self.set_launch(Launch::Spawn(carry));
+        self.ask(now, |op| Effect::Spawn { op });
+    }
+
+    fn launch_spawned(&mut self, now: Millis, carry: Carry) {
+        match carry {
+            Carry::Unstaked => self.launch_await(now),
+            Carry::Staked(held, durable) => {
+                self.set_launch(Launch::OpenGate(held, durable));
+                self.gate.open = Some(held.0);
+                self.ask(now, |op| Effect::OpenGate { op, term: held.0 });
+            }
+        }
+    }
+
+    fn launch_await(&mut self, now: Millis) {
+        let carry = match self.stage {
+            Stage::Starting(Launch::OpenGate(held, durable)) => Carry::Staked(held, durable),
+            _ => Carry::Unstaked,
+        };
+        self.set_launch(Launch::AwaitReady(carry));
+        self.await_until(now.plus(self.setup.timing.start_ms), Reason::Step);
+        if self.child.ready {
+            self.child_ready(now);
+        }
+    }
+
+    fn launched(&mut self, now: Millis) {
+        self.child.muted = true;
+        self.enter(now, Stage::CatchingUp, Cause::ChildUp, "");
+    }
+
+    fn launched_holding(&mut self, now: Millis) {
+        let promotion = Promotion { flags: PromoteFlags::default(), passed_by: None, step: PromoteStep::AwaitFirstVote };
+        self.enter(now, Stage::Promoting(promotion), Cause::ChildUpHolding, "");
+        self.await_first_vote(now);
+    }
+
+    fn launch_kill(&mut self, now: Millis, why: &str) {
+        self.page(format!("the validator did not come up: {why}; killing it"));
+        self.set_launch(Launch::Kill);
+        self.out.push(Effect::Kill);
+        self.await_until(now.plus(self.setup.timing.step_ms), Reason::Step);
+    }
+
+    /// Restarts the child on an operator's word: it is ended in order, then launched without a wait.
+    pub(super) fn restart(&mut self, now: Millis, detail: &str) {
+        self.reclaims = self.hold.is_some() && self.setup.authority.alone;
+        self.enter(now, Stage::Starting(Launch::EndFirst(End::Asked)), Cause::OperatorRestarted, detail);
+        self.begin_end(now);
+    }
+
+    pub(super) fn set_launch(&mut self, step: Launch) {
+        self.stage = Stage::Starting(step);
+    }
+
+    /// The term of a launch or a promotion under way, for the shell's status.
+    #[must_use]
+    pub fn holds(&self, term: Term) -> bool {
+        self.hold.is_some_and(|hold| hold.term == term)
+    }
+
+    /// Identity the link was last known to point at.
+    #[must_use]
+    pub fn link(&self) -> Option<Identity> {
+        self.link
+    }
+}

@@ -1,0 +1,341 @@
+//! The engine: every decision of the supervisor, and nothing else.
+//!
+//! It has no clock, no IO, no environment, no randomness, no threads and no async. Time comes in with every input,
+//! effects go out as data, their outcomes come back as inputs.
+//!
+//! ```text
+//!            +----------------------- child died -----------------------+
+//!            v                                                          |
+//!  starting --> catching-up <--> standby --> promoting --> active ------+
+//!                                  ^  ^          |            |
+//!                         resume   |  |          v            |
+//!                 parked ----------+  +------ demoting <------+
+//!                    ^                           |            |
+//!                    +---------------------------+            v
+//!                                  catching-up <---------- fenced      (any) --> stopping
+//! ```
+//!
+//! Happy path: the child starts unstaked, is muted, catches up, stands by. A promotion acquires the term, makes the record
+//! durable, gives the child the staked identity, waits until the voting thread has switched, unmutes it, and ends with
+//! the first vote that was committed and let out.
+//!
+//! Failures: a step that fails or is late is undone by taking the child off the identity ([`quiet`]); where that fails or
+//! is late as well the child is killed. The term is given back only with the child off the identity or dead.
+
+mod admission;
+mod demote;
+mod effect;
+mod ending;
+mod explain;
+mod input;
+mod invariants;
+mod launch;
+mod promote;
+mod quiet;
+mod setup;
+mod state;
+pub mod table;
+mod trouble;
+pub mod values;
+pub mod vote_gate;
+
+
+pub use effect::Effect;
+pub use explain::Explanation;
+pub use input::{AuthorityNews, Exit, GateFacts, Input, Observation, Outcome};
+pub use invariants::Violation;
+pub use setup::{AuthorityTraits, Setup, Timing};
+
+use state::{Child, Entered, Gate, Hold, Holder, Launch, OwnView, PeerView, Stage, TransitionRef, Waiter};
+use std::collections::{BTreeMap, VecDeque};
+use table::Cause;
+use values::{Identity, Millis, NodeName, OpId, RecordMark, RequestId, Role, Term, Verdict};
+
+/// Why the engine wants to be woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    /// A step must have ended by then.
+    Step,
+    /// The child is restarted then.
+    Backoff,
+    /// The last reading of the validator is too old then.
+    Reading,
+    /// The child must begin to leave the identity then.
+    LeaseMargin,
+    /// The child must be off the identity by then.
+    LeaseEnd,
+    /// The cluster went on without a vote of ours for this long.
+    Silence,
+    /// The node has looked cut off for this long.
+    Isolation,
+    /// The child should have caught up by then.
+    CatchUp,
+    /// It is this standby's turn to take over.
+    Takeover,
+    /// A pause ends.
+    Pause,
+}
+
+/// What survives a restart of the supervisor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Memory {
+    /// An operator wants this node parked.
+    pub parked: bool,
+    /// This node held the term when its supervisor ended, under an authority where nobody else can.
+    pub holds: bool,
+}
+
+/// The state of one node. See the module's head.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Engine {
+    setup: Setup,
+    stage: Stage,
+    entered: Entered,
+    child: Child,
+    gate: Gate,
+    hold: Option<Hold>,
+    holder: Holder,
+    /// The term outlives the child and is to be taken up again at its next start.
+    reclaims: bool,
+    parked: bool,
+    paused_until: Option<Millis>,
+    own: Option<OwnView>,
+    peers: BTreeMap<NodeName, PeerView>,
+    isolated_since: Option<Millis>,
+    waiters: Vec<Waiter>,
+    restarts: VecDeque<Millis>,
+    seq: u64,
+    pending: Option<OpId>,
+    step_deadline: Option<(Millis, Reason)>,
+    confirming: Option<OpId>,
+    remembering: Option<OpId>,
+    /// Why the parking could not be written down.
+    memory_failed: Option<String>,
+    /// Where the identity link points, as far as we know.
+    link: Option<Identity>,
+    died_with: Exit,
+    /// Why the last promotion came to nothing, and how that is to be answered.
+    failure: (Verdict, String),
+    exited: bool,
+    broken: Option<String>,
+    out: Vec<Effect>,
+}
+
+impl Engine {
+    /// An engine at rest; its first input must be `Input::Begin`.
+    #[must_use]
+    pub fn new(setup: Setup, memory: Memory, now: Millis) -> Self {
+        let reclaims = memory.holds && setup.authority.alone && !memory.parked;
+        Self {
+            setup,
+            stage: Stage::Starting(Launch::Backoff),
+            entered: Entered { at: now, by: None, detail: String::new() },
+            child: Child::DEAD,
+            gate: Gate { open: None, facts: GateFacts::default() },
+            hold: None,
+            holder: Holder::Unknown,
+            reclaims,
+            parked: memory.parked,
+            paused_until: None,
+            own: None,
+            peers: BTreeMap::new(),
+            isolated_since: None,
+            waiters: Vec::new(),
+            restarts: VecDeque::new(),
+            seq: 0,
+            pending: None,
+            step_deadline: None,
+            confirming: None,
+            remembering: None,
+            memory_failed: None,
+            link: None,
+            died_with: Exit::NotStarted,
+            failure: (Verdict::Refused, String::new()),
+            exited: false,
+            broken: None,
+            out: Vec::new(),
+        }
+    }
+
+    /// Takes one input and says what to do about it. Total: every input is allowed in every state.
+    pub fn step(&mut self, now: Millis, input: Input) -> Vec<Effect> {
+        match input {
+            Input::Begin => self.launch(now),
+            Input::Tick => self.tick(now),
+            Input::Done(op, outcome) => self.done(now, op, outcome),
+            Input::ChildReady => self.child_ready(now),
+            Input::ChildExited(exit) => self.child_exited(now, exit),
+            Input::SwitchMarker(_) => self.switched(now),
+            Input::Gate(facts) => self.gate_moved(now, facts),
+            Input::Authority(news) => self.authority_says(now, news),
+            Input::Observed(observation) => self.observed(now, observation),
+            Input::Asked(request, command) => self.admit(now, request, command),
+            Input::Forgotten(request) => self.waiters.retain(|waiter| waiter.request != request),
+            Input::Stop => self.stop(now, 0, Cause::StopAsked, String::new()),
+            Input::Reconfigured(setup) => self.setup = *setup,
+        }
+        std::mem::take(&mut self.out)
+    }
+
+    /// The next time at which `Input::Tick` changes something, and why.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<(Millis, Reason)> {
+        [self.step_deadline, self.lease_deadline(), self.watch_deadline(), self.takeover_deadline(), self.pause_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// The role this node is in.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        self.stage.role()
+    }
+
+    /// When the role was entered.
+    #[must_use]
+    pub fn since(&self) -> Millis {
+        self.entered.at
+    }
+
+    /// The term in our hands, if any.
+    #[must_use]
+    pub fn term(&self) -> Option<Term> {
+        self.hold.map(|hold| hold.term)
+    }
+
+    /// Until when nothing is decided automatically.
+    #[must_use]
+    pub fn paused_until(&self) -> Option<Millis> {
+        self.paused_until
+    }
+
+    /// The identity the child carries; `None` where that is unknown or no child lives.
+    #[must_use]
+    pub fn child_identity(&self) -> Option<Identity> {
+        self.child.identity.filter(|_| self.child.alive)
+    }
+
+    /// How often the child was restarted within the window.
+    #[must_use]
+    pub fn restarts(&self) -> usize {
+        self.restarts.len()
+    }
+
+    /// The last record that went through the gate.
+    #[must_use]
+    pub fn last_committed(&self) -> Option<RecordMark> {
+        self.gate.facts.last
+    }
+
+    fn tick(&mut self, now: Millis) {
+        if self.step_deadline.is_some_and(|(at, _)| at <= now) {
+            self.step_deadline = None;
+            self.step_is_late(now);
+        }
+        if self.pause_deadline().is_some_and(|(at, _)| at <= now) {
+            self.paused_until = None;
+        }
+        self.watch_lease(now);
+        self.watch_trouble(now);
+        self.watch_takeover(now);
+    }
+
+    /// A step's deadline has come without its outcome.
+    fn step_is_late(&mut self, now: Millis) {
+        self.pending = None;
+        let late = Outcome::Failed("no answer in time".into());
+        match self.stage {
+            Stage::Starting(_) => self.launch_goes_on(now, late),
+            Stage::Promoting(_) => self.promotion_goes_on(now, late),
+            Stage::Demoting(_) | Stage::Fenced(_) => self.quiet_goes_on(now, late),
+            Stage::Stopping(_) => self.stopping_goes_on(now, late),
+            Stage::CatchingUp => self.still_catching_up(now),
+            Stage::Standby | Stage::Parked | Stage::Active(_) => {}
+        }
+    }
+
+    fn done(&mut self, now: Millis, op: OpId, outcome: Outcome) {
+        if self.confirming == Some(op) {
+            self.confirming = None;
+            return self.term_confirmed(now, outcome);
+        }
+        if self.remembering == Some(op) {
+            self.remembering = None;
+            return self.remembered(outcome);
+        }
+        if self.pending != Some(op) {
+            return;
+        }
+        self.pending = None;
+        self.step_deadline = None;
+        match self.stage {
+            Stage::Starting(_) => self.launch_goes_on(now, outcome),
+            Stage::Promoting(_) => self.promotion_goes_on(now, outcome),
+            Stage::Demoting(_) | Stage::Fenced(_) => self.quiet_goes_on(now, outcome),
+            Stage::Stopping(_) => self.stopping_goes_on(now, outcome),
+            Stage::CatchingUp | Stage::Standby | Stage::Parked | Stage::Active(_) => {}
+        }
+    }
+
+    fn pause_deadline(&self) -> Option<(Millis, Reason)> {
+        self.paused_until.map(|at| (at, Reason::Pause))
+    }
+
+    /// A fresh id, bound to the term in our hands.
+    fn next_op(&mut self) -> OpId {
+        self.seq += 1;
+        OpId { term: self.term().unwrap_or_default(), seq: self.seq }
+    }
+
+    /// Issues an effect whose outcome the current step waits for.
+    fn ask(&mut self, now: Millis, effect: impl FnOnce(OpId) -> Effect) {
+        let op = self.next_op();
+        self.pending = Some(op);
+        self.step_deadline = Some((now.plus(self.setup.timing.step_ms), Reason::Step));
+        self.out.push(effect(op));
+    }
+
+    /// Waits for something that is not an outcome.
+    fn await_until(&mut self, at: Millis, reason: Reason) {
+        self.pending = None;
+        self.step_deadline = Some((at, reason));
+    }
+
+    /// Changes the role. A transition without a row is a fault of the engine and is kept for `check`.
+    fn enter(&mut self, now: Millis, stage: Stage, cause: Cause, detail: impl Into<String>) {
+        let (from, to) = (self.role(), stage.role());
+        let detail = detail.into();
+        let row = table::TRANSITIONS.iter().position(|row| row.from == from && row.cause == cause && row.to == to);
+        if row.is_none() {
+            self.broken = Some(format!("no transition from {from} to {to} because of {}", cause.name()));
+        }
+        if from == Role::Promoting && to != Role::Active {
+            self.failure.1 = if detail.is_empty() { row.map_or("", |at| table::TRANSITIONS[at].because).to_owned() } else { detail.clone() };
+        }
+        self.pending = None;
+        self.step_deadline = None;
+        self.stage = stage;
+        if to == Role::CatchingUp {
+            self.await_until(now.plus(self.setup.timing.start_ms), Reason::CatchUp);
+        }
+        self.entered = Entered { at: now, by: row.map(TransitionRef), detail: detail.clone() };
+        self.out.push(Effect::Transition { from, to, cause, detail });
+        self.answer_waiters();
+    }
+
+    fn page(&mut self, text: impl Into<String>) {
+        self.out.push(Effect::Page { text: text.into() });
+    }
+
+    fn answer(&mut self, request: RequestId, verdict: Verdict, text: impl Into<String>) {
+        self.out.push(Effect::Answer { request, verdict, text: text.into() });
+    }
+
+    /// Tells every waiting operator what is being done.
+    fn progress(&mut self, text: &str) {
+        for waiter in &self.waiters {
+            self.out.push(Effect::Progress { request: waiter.request, text: text.to_owned() });
+        }
+    }
+}

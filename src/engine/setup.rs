@@ -1,0 +1,59 @@
+//! What the engine is told once, before anything happens.
+
+use super::values::NodeName;
+
+/// The constants of one run, and of one reload.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Setup {
+    pub node: NodeName,
+    pub authority: AuthorityTraits,
+    /// Takes over by itself when the holder is gone.
+    pub automatic: bool,
+    /// Place among the standbys: 0 takes over first.
+    pub rank: u32,
+    pub timing: Timing,
+}
+
+/// What the protocol of an authority makes possible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AuthorityTraits {
+    /// Nobody else can hold the term, so it outlives the child and the supervisor.
+    pub alone: bool,
+    /// The term can be passed to a chosen node.
+    pub passes: bool,
+}
+
+/// Spans in milliseconds, counts in units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Timing {
+    /// One admin RPC, one link, one record install.
+    pub step_ms: u64,
+    /// From the start of a promotion to its first committed vote.
+    pub promote_ms: u64,
+    /// Silence at the gate before it closes in a demotion.
+    pub gate_quiet_ms: u64,
+    /// From exec to the first answer of the admin RPC.
+    pub start_ms: u64,
+    /// From the exit request to SIGTERM.
+    pub exit_ms: u64,
+    /// From SIGTERM to SIGKILL.
+    pub term_ms: u64,
+    /// How old a reading of the validator may be and still count.
+    pub stale_ms: u64,
+    /// Slots behind the cluster at which a validator counts as caught up.
+    pub caught_up_slots: u64,
+    /// How long before the end of the lease the child is taken off the identity.
+    pub lease_margin_ms: u64,
+    /// How long a standby waits per rank before it takes over.
+    pub takeover_stagger_ms: u64,
+    /// How long the node may look cut off before it steps down.
+    pub isolated_ms: u64,
+    /// How long the cluster may go on without a vote of ours before that is trouble.
+    pub silent_ms: u64,
+    /// First wait before a restart; doubles up to `backoff_max_ms`.
+    pub backoff_min_ms: u64,
+    pub backoff_max_ms: u64,
+    /// Restarts allowed within `restart_window_ms`.
+    pub restart_max: u32,
+    pub restart_window_ms: u64,
+}

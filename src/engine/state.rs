@@ -1,0 +1,271 @@
+//! What the engine remembers between two inputs.
+
+use super::input::GateFacts;
+use super::table::Transition;
+use super::values::{Identity, Millis, NodeName, PromoteFlags, RecordMark, RequestId, Role, Term};
+
+/// A role with what is under way in it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Stage {
+    Starting(Launch),
+    CatchingUp,
+    Standby,
+    Promoting(Promotion),
+    Active(Tenure),
+    Demoting(Demotion),
+    Fenced(Quiet),
+    Parked,
+    Stopping(Stop),
+}
+
+impl Stage {
+    pub(super) fn role(&self) -> Role {
+        match self {
+            Self::Starting(_) => Role::Starting,
+            Self::CatchingUp => Role::CatchingUp,
+            Self::Standby => Role::Standby,
+            Self::Promoting(_) => Role::Promoting,
+            Self::Active(_) => Role::Active,
+            Self::Demoting(_) => Role::Demoting,
+            Self::Fenced(_) => Role::Fenced,
+            Self::Parked => Role::Parked,
+            Self::Stopping(_) => Role::Stopping,
+        }
+    }
+}
+
+/// Proof that the authority answered "held"; made only from that answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct TermHeld(pub(super) Term);
+
+/// Proof that the newest record is on this disk; made only from that answer. `None`: an operator says there never was one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct RecordDurable(pub(super) Option<RecordMark>);
+
+/// Bringing the child up.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Launch {
+    /// An earlier child is being ended, in order.
+    EndFirst(End),
+    /// A dead child's term is given back.
+    Release(Term),
+    /// The wait before the next try.
+    Backoff,
+    /// Asking for the term again, where it outlives the child.
+    Acquire,
+    Install(TermHeld),
+    OpenGate(TermHeld, RecordDurable),
+    Link(Carry),
+    Spawn(Carry),
+    AwaitReady(Carry),
+    Mute,
+    /// It could not be muted or is late, and is being killed.
+    Kill,
+}
+
+/// The identity a child starts with, and what entitles it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Carry {
+    Unstaked,
+    Staked(TermHeld, RecordDurable),
+}
+
+impl Carry {
+    pub(super) fn identity(self) -> Identity {
+        match self {
+            Self::Unstaked => Identity::Unstaked,
+            Self::Staked(..) => Identity::Staked,
+        }
+    }
+}
+
+/// From standby to the first vote.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Promotion {
+    pub(super) flags: PromoteFlags,
+    /// The node that passed the term, and gets it back if this fails.
+    pub(super) passed_by: Option<NodeName>,
+    pub(super) step: PromoteStep,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum PromoteStep {
+    /// The switch of an earlier demotion has not shown yet.
+    AwaitEarlierSwitch,
+    Acquire,
+    Install(TermHeld),
+    OpenGate(TermHeld, RecordDurable),
+    TakeIdentity,
+    AwaitSwitch,
+    Unmute,
+    Link,
+    AwaitFirstVote,
+}
+
+/// Holding the term and voting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Tenure {
+    /// When the last new commit was seen.
+    pub(super) voted_at: Millis,
+    /// Slot of the validator at that time.
+    pub(super) slot_then: u64,
+    /// When the silence was last reported.
+    pub(super) paged_at: Option<Millis>,
+}
+
+/// From voting to unstaked, and what becomes of the term.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Demotion {
+    pub(super) step: DemoteStep,
+    pub(super) then: Then,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum DemoteStep {
+    Quiet(Quiet),
+    Settle,
+}
+
+/// Where a demotion leads.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Then {
+    Stand,
+    Park,
+    Pass(NodeName),
+}
+
+/// Taking the child off the staked identity; the same for demotion, fencing and stopping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Quiet {
+    /// The term is gone: what waits is refused before anything else.
+    RefuseVotes,
+    Mute,
+    Unstake,
+    CloseGate,
+    Kill,
+    Link,
+}
+
+/// Ending the supervisor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Stop {
+    pub(super) step: StopStep,
+    pub(super) code: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum StopStep {
+    Quiet(Quiet),
+    Release,
+    End(End),
+}
+
+/// Ending the child in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum End {
+    Asked,
+    Terminated,
+    Killed,
+}
+
+/// What is known of the child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Child {
+    pub(super) alive: bool,
+    /// Its admin RPC has answered.
+    pub(super) ready: bool,
+    /// `None`: a change was asked for and its outcome is unknown.
+    pub(super) identity: Option<Identity>,
+    /// Certain to have no authorized voter.
+    pub(super) muted: bool,
+    /// An identity was set, and the thread that votes has not shown that it switched.
+    pub(super) switch_due: bool,
+}
+
+impl Child {
+    pub(super) const DEAD: Self = Self { alive: false, ready: false, identity: Some(Identity::Unstaked), muted: true, switch_due: false };
+
+    /// No vote of the staked identity can be built by it, not even an unsent one.
+    pub(super) fn harmless(self) -> bool {
+        !self.alive || (self.muted && self.identity == Some(Identity::Unstaked))
+    }
+}
+
+/// A term in our hands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Hold {
+    pub(super) term: Term,
+    pub(super) lease_until: Option<Millis>,
+    /// The lease ended with the child still on the identity, and the child was killed for it.
+    pub(super) killed: bool,
+}
+
+impl Hold {
+    pub(super) fn new(term: Term) -> Self {
+        Self { term, lease_until: None, killed: false }
+    }
+}
+
+/// Who holds the term, as last told.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Holder {
+    Unknown,
+    Nobody { since: Millis },
+    Node(NodeName),
+}
+
+/// The validator's last word about itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct OwnView {
+    pub(super) at: Millis,
+    pub(super) healthy: bool,
+    pub(super) slot: u64,
+    pub(super) behind: Option<u64>,
+}
+
+/// A peer's last word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct PeerView {
+    pub(super) at: Millis,
+    pub(super) ready: bool,
+}
+
+/// An operator who waits, and for what.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Waiter {
+    pub(super) request: RequestId,
+    pub(super) wants: Want,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Want {
+    ToVote,
+    ToBeOff,
+    ToBeUp,
+}
+
+/// The last transition, for `explain`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Entered {
+    pub(super) at: Millis,
+    pub(super) by: Option<TransitionRef>,
+    pub(super) detail: String,
+}
+
+/// Place of a row in the table; rows themselves do not hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct TransitionRef(pub(super) usize);
+
+impl TransitionRef {
+    pub(super) fn row(self) -> Option<&'static Transition> {
+        super::table::TRANSITIONS.get(self.0)
+    }
+}
+
+/// What is known of the gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Gate {
+    /// Open, or being opened or closed, under this term. `None`: certainly closed.
+    pub(super) open: Option<Term>,
+    pub(super) facts: GateFacts,
+}

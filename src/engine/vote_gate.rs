@@ -1,0 +1,113 @@
+//! The decision about one vote at the gate: under which term it may be committed, or why it is refused.
+//!
+//! Pure and tiny, so that the thread that serves the gate and the simulation decide by the same code. It neither commits
+//! nor waits, and it never decides that a vote was committed: only the authority's answer does, through [`VoteGate::committed`].
+
+use super::values::{RecordKind, RecordMark, Term};
+use std::fmt;
+
+/// What the gate knows between two votes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct VoteGate {
+    open: Option<Term>,
+    last: Option<RecordMark>,
+}
+
+/// Why a vote is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// No term is held here.
+    Closed,
+    /// The record goes back behind what was committed.
+    Rollback { slot: u64, last: u64 },
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => f.write_str("this node holds no term"),
+            Self::Rollback { slot, last } => {
+                write!(f, "its record ends at slot {slot}, and slot {last} was committed: replayed or rolled back")
+            }
+        }
+    }
+}
+
+impl VoteGate {
+    /// Lets votes begin under `term`, none of which may go behind `last`.
+    pub fn open(&mut self, term: Term, last: Option<RecordMark>) {
+        self.open = Some(term);
+        self.last = last;
+    }
+
+    /// Lets no vote begin.
+    pub fn close(&mut self) {
+        self.open = None;
+    }
+
+    /// The last committed record.
+    #[must_use]
+    pub fn last(&self) -> Option<RecordMark> {
+        self.last
+    }
+
+    /// The term votes may begin under.
+    #[must_use]
+    pub fn term(&self) -> Option<Term> {
+        self.open
+    }
+
+    /// The mark to commit a record under that ends at `slot`.
+    ///
+    /// # Errors
+    /// The reason to refuse the vote.
+    pub fn admit(&self, kind: RecordKind, slot: u64) -> Result<RecordMark, Refusal> {
+        let term = self.open.ok_or(Refusal::Closed)?;
+        let last = self.last.map_or(0, |mark| mark.slot);
+        if slot < last {
+            return Err(Refusal::Rollback { slot, last });
+        }
+        let seq = self.last.map_or(0, |mark| mark.seq) + 1;
+        Ok(RecordMark { term, seq, slot, kind })
+    }
+
+    /// The authority has answered that `mark` is committed.
+    pub fn committed(&mut self, mark: RecordMark) {
+        self.last = Some(mark);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOWER: RecordKind = RecordKind::Tower;
+
+    #[test]
+    fn a_closed_gate_admits_nothing() {
+        let mut gate = VoteGate::default();
+        assert_eq!(gate.admit(TOWER, 5), Err(Refusal::Closed));
+        gate.open(Term(1), None);
+        gate.close();
+        assert_eq!(gate.admit(TOWER, 5), Err(Refusal::Closed));
+    }
+
+    #[test]
+    fn commits_are_numbered_on_from_the_installed_record() {
+        let mut gate = VoteGate::default();
+        gate.open(Term(3), Some(RecordMark { term: Term(2), seq: 41, slot: 100, kind: TOWER }));
+        let mark = gate.admit(TOWER, 101);
+        assert_eq!(mark, Ok(RecordMark { term: Term(3), seq: 42, slot: 101, kind: TOWER }));
+    }
+
+    #[test]
+    fn an_admitted_vote_counts_only_when_committed() {
+        let mut gate = VoteGate::default();
+        gate.open(Term(1), None);
+        let first = gate.admit(TOWER, 9);
+        assert_eq!(gate.admit(TOWER, 8).map(|mark| mark.seq), Ok(1));
+        gate.committed(first.unwrap_or(RecordMark { term: Term(0), seq: 0, slot: 0, kind: TOWER }));
+        assert_eq!(gate.admit(TOWER, 8), Err(Refusal::Rollback { slot: 8, last: 9 }));
+        assert_eq!(gate.admit(RecordKind::VoteHistory, 9).map(|mark| mark.seq), Ok(2));
+    }
+}
