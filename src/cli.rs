@@ -177,12 +177,16 @@ mod tests {
 
     #[test]
     fn run_takes_everything_after_the_dashes_as_the_command() {
-        let TopCommand::Run(args) = parse("supervisor run --config /c -- agave-validator --config x -- --json").unwrap()
+        let TopCommand::Run(args) =
+            parse("supervisor run --config /c -- agave-validator --config x -- --json").unwrap()
         else {
             panic!("not run");
         };
         assert_eq!(args.config, PathBuf::from("/c"));
-        assert_eq!(args.command, ["agave-validator", "--config", "x", "--", "--json"]);
+        assert_eq!(
+            args.command,
+            ["agave-validator", "--config", "x", "--", "--json"]
+        );
     }
 
     #[test]
@@ -196,24 +200,49 @@ mod tests {
     fn the_command_may_be_bytes_that_are_no_text() {
         use std::os::unix::ffi::OsStringExt;
         let odd = OsString::from_vec(vec![b'/', 0xff]);
-        let cli = Cli::try_parse_from([OsString::from("supervisor"), "run".into(), "--".into(), odd.clone()]).unwrap();
+        let cli = Cli::try_parse_from([
+            OsString::from("supervisor"),
+            "run".into(),
+            "--".into(),
+            odd.clone(),
+        ])
+        .unwrap();
         assert!(matches!(cli.command, TopCommand::Run(args) if args.command == [odd]));
     }
 
     #[test]
     fn ctl_flags_stand_before_or_after_the_subcommand() {
-        for line in ["supervisor ctl --socket /s --json status", "supervisor ctl status --json --socket /s"] {
+        for line in [
+            "supervisor ctl --socket /s --json status",
+            "supervisor ctl status --json --socket /s",
+        ] {
             let args = ctl(line);
-            assert_eq!((args.socket, args.json), (PathBuf::from("/s"), true), "{line}");
+            assert_eq!(
+                (args.socket, args.json),
+                (PathBuf::from("/s"), true),
+                "{line}"
+            );
         }
-        assert_eq!(ctl("supervisor ctl explain").socket, PathBuf::from(config::DEFAULT_SOCKET));
+        assert_eq!(
+            ctl("supervisor ctl explain").socket,
+            PathBuf::from(config::DEFAULT_SOCKET)
+        );
     }
 
     #[test]
     fn waiting_commands_take_a_timeout_or_no_wait_and_not_both() {
-        assert_eq!(ctl("supervisor ctl demote").command.waits_for(), Some(TIMEOUT));
-        assert_eq!(ctl("supervisor ctl restart").command.waits_for(), Some(RESTART_TIMEOUT));
-        assert_eq!(ctl("supervisor ctl resume --no-wait").command.waits_for(), None);
+        assert_eq!(
+            ctl("supervisor ctl demote").command.waits_for(),
+            Some(TIMEOUT)
+        );
+        assert_eq!(
+            ctl("supervisor ctl restart").command.waits_for(),
+            Some(RESTART_TIMEOUT)
+        );
+        assert_eq!(
+            ctl("supervisor ctl resume --no-wait").command.waits_for(),
+            None
+        );
         let promote = ctl("supervisor ctl promote --first-vote --timeout 90s").command;
         assert_eq!(promote.waits_for(), Some(Duration::from_secs(90)));
         let both = parse("supervisor ctl demote --no-wait --timeout 5s").unwrap_err();

@@ -3,11 +3,19 @@
 use std::time::Duration;
 
 /// Unit, and its length in milliseconds, longest first.
-const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
+const UNITS: [(&str, u64); 5] = [
+    ("d", 86_400_000),
+    ("h", 3_600_000),
+    ("m", 60_000),
+    ("s", 1000),
+    ("ms", 1),
+];
 
 /// Reads `5s`, `250ms`, `30m`, `1h` or `2d`. The error says what is wrong, without repeating the text.
 pub fn parse(text: &str) -> Result<Duration, String> {
-    let digits_end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let digits_end = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let (digits, unit) = text.split_at(digits_end);
     if digits.is_empty() {
         return Err(format!("does not start with a whole number; {EXPECTED}"));
@@ -16,7 +24,9 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         return Err(format!("has no unit; {EXPECTED}"));
     }
     let Some((_, unit_ms)) = UNITS.iter().find(|(name, _)| *name == unit) else {
-        return Err(format!("does not end in one of the units ms, s, m, h, d; {EXPECTED}"));
+        return Err(format!(
+            "does not end in one of the units ms, s, m, h, d; {EXPECTED}"
+        ));
     };
     digits
         .parse::<u64>()
@@ -27,7 +37,8 @@ pub fn parse(text: &str) -> Result<Duration, String> {
 }
 
 /// What the errors of this module ask for.
-pub(super) const EXPECTED: &str = "write a whole number and a unit, such as \"250ms\", \"5s\" or \"1h\"";
+pub(super) const EXPECTED: &str =
+    "write a whole number and a unit, such as \"250ms\", \"5s\" or \"1h\"";
 
 /// Writes a duration in the longest unit that holds it exactly; anything below a millisecond is dropped.
 pub fn show(duration: Duration) -> String {

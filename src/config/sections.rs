@@ -27,6 +27,20 @@ pub enum Client {
     Jito,
 }
 
+impl Client {
+    pub(super) const WORDS: [(&'static str, Self); 2] =
+        [("agave", Self::Agave), ("jito", Self::Jito)];
+
+    /// The word for it in the configuration.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Agave => "agave",
+            Self::Jito => "jito",
+        }
+    }
+}
+
 /// `[validator]`: the child. What its command line says need not be repeated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ValidatorConfig {
@@ -55,6 +69,12 @@ pub enum AuthorityKind {
 }
 
 impl AuthorityKind {
+    pub(super) const WORDS: [(&'static str, Self); 3] = [
+        ("etcd", Self::Etcd),
+        ("peer", Self::Peer),
+        ("local", Self::Local),
+    ];
+
     /// The word for it in the configuration and in status.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -103,6 +123,20 @@ pub enum OnLoss {
     Hold,
 }
 
+impl OnLoss {
+    pub(super) const WORDS: [(&'static str, Self); 2] =
+        [("continue", Self::Continue), ("hold", Self::Hold)];
+
+    /// The word for it in the configuration.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Continue => "continue",
+            Self::Hold => "hold",
+        }
+    }
+}
+
 /// One node of `peer.nodes`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerNode {
@@ -144,6 +178,20 @@ pub enum FailoverMode {
     Auto,
     /// Only an operator's command moves the identity.
     Manual,
+}
+
+impl FailoverMode {
+    pub(super) const WORDS: [(&'static str, Self); 2] =
+        [("auto", Self::Auto), ("manual", Self::Manual)];
+
+    /// The word for it in the configuration.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Manual => "manual",
+        }
+    }
 }
 
 /// `[failover]`.

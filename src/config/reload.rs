@@ -1,0 +1,47 @@
+//! What a changed file means for a running supervisor.
+
+use super::Config;
+use super::schema::{KEYS, Reload};
+
+/// One key whose value differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Section and name, such as `gate.hold_max`.
+    pub key: &'static str,
+    /// As TOML; `None`: not set.
+    pub from: Option<String>,
+    pub to: Option<String>,
+    pub reload: Reload,
+}
+
+/// The keys that differ between the configuration in force and a new one, in the order of the effective form.
+#[must_use]
+pub fn changes(old: &Config, new: &Config) -> Vec<Change> {
+    let compared = KEYS
+        .iter()
+        .map(|key| (key, (key.value)(old), (key.value)(new)));
+    compared
+        .filter(|(_, from, to)| from != to)
+        .map(|(key, from, to)| Change {
+            key: key.path,
+            from,
+            to,
+            reload: key.reload,
+        })
+        .collect()
+}
+
+/// The configuration in force after a reload: `old`, with what can change taken from `new`.
+#[must_use]
+pub fn apply_live(old: &Config, new: &Config) -> Config {
+    let mut config = old.clone();
+    config.validator.caught_up_within_slots = new.validator.caught_up_within_slots;
+    config.validator.stop_timeout = new.validator.stop_timeout;
+    config.cluster = new.cluster.clone();
+    config.partition = new.partition.clone();
+    config.failover = new.failover.clone();
+    config.gate = new.gate.clone();
+    config.restart = new.restart.clone();
+    config.control.group.clone_from(&new.control.group);
+    config
+}

@@ -1,0 +1,555 @@
+//! The configuration as an operator meets it: whole files, whole messages.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::*;
+
+const MINIMAL: &str = r#"
+[identity]
+staked = "/k/staked.json"
+unstaked = "/k/unstaked.json"
+"#;
+
+const ETCD: &str = r#"
+node = "fra-1"
+state_dir = "/srv/state"
+[identity]
+link = "/k/identity.json"
+staked = "/k/staked.json"
+unstaked = "/k/unstaked.json"
+authorized_voters = ["/k/staked.json", "/k/voter \"2\".json"]
+[validator]
+client = "jito"
+ledger = "/l"
+tower = "/t"
+rpc = "http://127.0.0.1:8899"
+caught_up_within = 20
+stop_timeout = "90s"
+[authority]
+kind = "etcd"
+[authority.etcd]
+endpoints = ["https://10.0.0.1:2379", "https://10.0.0.2:2379"]
+prefix = "/votes"
+ttl = "8s"
+margin = "1500ms"
+interval = "2s"
+ca = "/c/ca.pem"
+cert = "/c/fra-1.pem"
+key = "/c/fra-1-key.pem"
+[cluster]
+rpc = ["https://api.example.org"]
+[partition]
+step_down_after = "8s"
+[failover]
+mode = "manual"
+priority = 7
+[gate]
+hold_max = "20s"
+[restart]
+max = 3
+window = "1h"
+[control]
+socket = "/run/s.sock"
+http = "127.0.0.1:9100"
+group = "validators"
+"#;
+
+const PEER: &str = r#"
+node = "fra-1"
+[identity]
+staked = "/k/staked.json"
+unstaked = "/k/unstaked.json"
+[peer]
+listen = "0.0.0.0:7400"
+ca = "/c/ca.pem"
+cert = "/c/fra-1.pem"
+key = "/c/fra-1-key.pem"
+on_loss = "hold"
+nodes = [{ name = "fra-1", address = "10.0.0.1:7400" }, { name = "ams-1", address = "ams:7400" }]
+"#;
+
+fn load(text: &str) -> Loaded {
+    Loaded::parse(text, "host-1").unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+fn complaint(text: &str) -> String {
+    match Loaded::parse(text, "host-1") {
+        Ok(loaded) => panic!("accepted: {:?}", loaded.config),
+        Err(problems) => problems.to_string(),
+    }
+}
+
+/// What is said of MINIMAL with `extra` after it; its first line is line 5.
+fn complaint_after_minimal(extra: &str) -> String {
+    complaint(&format!("{MINIMAL}{extra}"))
+}
+
+#[test]
+fn three_lines_are_enough_for_one_node() {
+    let Config {
+        node,
+        state_dir,
+        identity,
+        validator,
+        authority,
+        peer,
+        gate,
+        control,
+        ..
+    } = load(MINIMAL).config;
+    assert_eq!(node, "host-1");
+    assert_eq!(state_dir, Path::new(DEFAULT_STATE_DIR));
+    assert_eq!(identity.link, None);
+    assert_eq!(validator.client, Client::Agave);
+    assert_eq!(authority.kind, AuthorityKind::Local);
+    assert_eq!(peer, None);
+    assert_eq!(gate.hold_max, Duration::from_secs(10));
+    assert_eq!(control.socket, Path::new(DEFAULT_SOCKET));
+}
+
+#[test]
+fn the_kind_of_authority_follows_from_the_sections() {
+    assert_eq!(load(PEER).config.authority.kind, AuthorityKind::Peer);
+    let unnamed = ETCD.replace("[authority]\nkind = \"etcd\"\n", "");
+    assert_eq!(load(&unnamed).config.authority.kind, AuthorityKind::Etcd);
+}
+
+#[test]
+fn etcd_timings_scale_with_the_ttl() {
+    let extra = "[authority.etcd]\nendpoints = [\"http://[::1]:2379\"]\n";
+    let timings = |ttl: &str| {
+        let etcd = load(&format!("{MINIMAL}{extra}{ttl}")).config;
+        let hold_max = etcd.gate.hold_max;
+        let etcd = etcd.authority.etcd.unwrap();
+        [etcd.ttl, etcd.margin, etcd.interval, hold_max].map(duration::show)
+    };
+    assert_eq!(timings(""), ["5s", "1s", "1s", "10s"]);
+    assert_eq!(timings("ttl = \"2s\""), ["2s", "400ms", "400ms", "10s"]);
+    assert_eq!(timings("ttl = \"30s\""), ["30s", "1s", "1s", "30s"]);
+}
+
+#[test]
+fn the_effective_form_reads_back_as_the_same_configuration() {
+    for text in [MINIMAL, ETCD, PEER] {
+        let mut loaded = load(text);
+        for _ in 0..2 {
+            let effective = loaded.effective();
+            assert_eq!(load(&effective).config, loaded.config, "{effective}");
+            loaded.fill(FromCommandLine {
+                link: Some("/k/identity.json".into()),
+                authorized_voters: Some(vec!["/k/voter.json".into()]),
+                ledger: Some("/ledger".into()),
+                tower: Some("/tower".into()),
+                rpc: Some("http://127.0.0.1:1".into()),
+            });
+        }
+    }
+}
+
+#[test]
+fn between_them_the_full_files_set_every_key() {
+    let effective = load(ETCD).effective() + &load(PEER).effective();
+    for key in schema::KEYS {
+        let (_, name) = key.place();
+        assert!(
+            effective.contains(&format!("\n{name} = ")) || effective.starts_with(name),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn the_effective_form_says_where_each_value_comes_from() {
+    let mut loaded = load(MINIMAL);
+    loaded.fill(FromCommandLine {
+        ledger: Some("/ledger".into()),
+        ..FromCommandLine::default()
+    });
+    let expected = r#"node = "host-1"  # default
+state_dir = "/var/lib/validator-supervisor"  # default
+
+[identity]
+staked = "/k/staked.json"  # line 3
+unstaked = "/k/unstaked.json"  # line 4
+
+[validator]
+client = "agave"  # default
+ledger = "/ledger"  # the validator's command line
+caught_up_within = 32  # default
+stop_timeout = "1m"  # default
+
+[authority]
+kind = "local"  # default
+
+[cluster]
+rpc = []  # default
+
+[partition]
+step_down_after = "10s"  # default
+
+[failover]
+mode = "auto"  # default
+priority = 100  # default
+
+[gate]
+hold_max = "10s"  # default
+
+[restart]
+max = 5  # default
+window = "10m"  # default
+
+[control]
+socket = "/run/validator-supervisor/ctl.sock"  # default
+"#;
+    assert_eq!(loaded.effective(), expected);
+}
+
+#[test]
+fn the_command_line_fills_only_what_the_file_leaves_open() {
+    let mut loaded = load(ETCD);
+    loaded.fill(FromCommandLine {
+        ledger: Some("/other".into()),
+        ..FromCommandLine::default()
+    });
+    assert_eq!(
+        loaded.config.validator.ledger.as_deref(),
+        Some(Path::new("/l"))
+    );
+    assert_eq!(loaded.source("validator.ledger"), Source::File { line: 11 });
+}
+
+#[test]
+fn a_wrong_key_or_value_is_refused_with_key_value_line_and_remedy() {
+    let table = [
+        (
+            "[gate]\nhold_mx = \"5s\"",
+            r#"line 6: unknown key gate.hold_mx = "5s"; did you mean hold_max?"#,
+        ),
+        (
+            "[validator]\nhold_max = \"5s\"",
+            r#"line 6: unknown key validator.hold_max = "5s"; it belongs in [gate]"#,
+        ),
+        (
+            "[gate]\nnode = \"x\"",
+            r#"line 6: unknown key gate.node = "x"; it belongs at the top of the file, before the first section"#,
+        ),
+        ("[gate]\ncolour = 1", "line 6: unknown key gate.colour = 1"),
+        (
+            "[gaet]\nhold_max = \"5s\"",
+            "line 5: unknown section [gaet]; did you mean [gate]?",
+        ),
+        (
+            "[etcd]\nttl = \"5s\"",
+            "line 5: unknown section [etcd]; did you mean [authority.etcd]?",
+        ),
+        (
+            "[[gate]]\nhold_max = \"5s\"",
+            "line 5: gate = [… 1 items] is an array; expected a section [gate]",
+        ),
+        (
+            "[gate]\nhold_max = 5",
+            r#"line 6: gate.hold_max = 5 is an integer; expected a time such as "5s", "250ms" or "1h""#,
+        ),
+        (
+            "[gate]\nhold_max = \"5\"",
+            r#"line 6: gate.hold_max = "5" has no unit; write a whole number and a unit, such as "250ms", "5s" or "1h""#,
+        ),
+        (
+            "[gate]\nhold_max = \"2m\"",
+            r#"line 6: gate.hold_max = "2m" is out of range; expected 1s to 1m"#,
+        ),
+        (
+            "[gate.hold_max]\nx = 1",
+            r#"line 5: gate.hold_max = { … } is a table; expected a time such as "5s", "250ms" or "1h""#,
+        ),
+        (
+            "[restart]\nmax = \"5\"",
+            r#"line 6: restart.max = "5" is a string; expected a whole number from 0 to 1000"#,
+        ),
+        (
+            "[restart]\nmax = -1",
+            "line 6: restart.max = -1 is out of range; expected a whole number from 0 to 1000",
+        ),
+        (
+            "[failover]\nmode = \"automatic\"",
+            r#"line 6: failover.mode = "automatic" is not known; expected "auto" or "manual""#,
+        ),
+        (
+            "[validator]\nclient = true",
+            r#"line 6: validator.client = true is a boolean; expected "agave" or "jito""#,
+        ),
+        (
+            "[validator]\nclient = \"firedancer\"",
+            r#"line 6: validator.client = "firedancer" is not known; expected "agave" or "jito""#,
+        ),
+        (
+            "[validator]\nledger = \"ledger\"",
+            r#"line 6: validator.ledger = "ledger" is not an absolute path: begin it with /"#,
+        ),
+        (
+            "[validator]\nrpc = \"127.0.0.1:8899\"",
+            r#"line 6: validator.rpc = "127.0.0.1:8899" is not a URL: write http://HOST:PORT or https://HOST:PORT"#,
+        ),
+        (
+            "[cluster]\nrpc = \"https://a\"",
+            r#"line 6: cluster.rpc = "https://a" is a string; expected an array of URLs"#,
+        ),
+        (
+            "[cluster]\nrpc = [\"https://a\", 1]",
+            "line 6: cluster.rpc[1] = 1 is an integer; expected a string",
+        ),
+        (
+            "[control]\nhttp = \"9100\"",
+            r#"line 6: control.http = "9100" is not IP:PORT, such as "127.0.0.1:8080""#,
+        ),
+        (
+            "[control]\ngroup = \"\"",
+            r#"line 6: control.group = "" names no group; leave it out for none"#,
+        ),
+        (
+            "link = \"/k/staked.json\"",
+            "line 5: identity.link and identity.staked are the same file /k/staked.json: the link is a symlink of its own beside the keypairs",
+        ),
+        (
+            "authorized_voters = []",
+            "line 5: identity.authorized_voters = [] names no voter; leave it out for the staked keypair",
+        ),
+        (
+            "[authority]\nkind = \"peer\"",
+            r#"line 6: authority.kind = "peer" needs a section [peer]"#,
+        ),
+        (
+            "[authority]\nkind = \"etcd\"",
+            r#"line 6: authority.kind = "etcd" needs a section [authority.etcd]"#,
+        ),
+    ];
+    for (extra, expected) in table {
+        assert_eq!(complaint_after_minimal(extra), expected);
+    }
+}
+
+#[test]
+fn unsafe_timings_are_refused_with_their_numbers() {
+    let etcd = "[authority.etcd]\nendpoints = [\"http://h:1\"]\n";
+    let table = [
+        (
+            "ttl = \"3s\"\nmargin = \"1s\"\ninterval = \"1s\"",
+            "line 7: authority.etcd.ttl (3s) must be at least margin (1s) + 3 x interval (1s)",
+        ),
+        (
+            "interval = \"1500ms\"",
+            "line 7: authority.etcd.ttl (5s) must be at least margin (1s) + 3 x interval (1500ms)",
+        ),
+        (
+            "ttl = \"1s\"",
+            r#"line 7: authority.etcd.ttl = "1s" is out of range; expected 2s to 1m"#,
+        ),
+        (
+            "ttl = \"2500ms\"",
+            "line 7: authority.etcd.ttl (2500ms) must be whole seconds, as etcd counts them",
+        ),
+        (
+            "ttl = \"20s\"\n[gate]\nhold_max = \"15s\"",
+            "line 9: gate.hold_max (15s) must be at least authority.etcd.ttl (20s), or an etcd outage shorter than the lease would end the validator",
+        ),
+        (
+            "cert = \"/c\"",
+            "line 7: authority.etcd.cert is set alone: authority.etcd.cert and authority.etcd.key go together",
+        ),
+        (
+            "prefix = \"/a/\"",
+            r#"line 7: authority.etcd.prefix = "/a/" is empty or ends in a slash"#,
+        ),
+    ];
+    for (extra, expected) in table {
+        assert_eq!(complaint_after_minimal(&format!("{etcd}{extra}")), expected);
+    }
+}
+
+#[test]
+fn peers_that_cannot_work_are_refused() {
+    let nodes = |list: &str| {
+        let line = PEER.lines().last().unwrap();
+        complaint(&PEER.replace(line, &format!("nodes = {list}")))
+    };
+    let table = [
+        (
+            "[]",
+            "line 12: peer.nodes names no node other than this one (fra-1)",
+        ),
+        (
+            r#"[{ name = "fra-1", address = "h:1" }]"#,
+            "line 12: peer.nodes names no node other than this one (fra-1)",
+        ),
+        (
+            r#"[{ name = "a", address = "h:1" }, { name = "a", address = "h:2" }]"#,
+            r#"line 12: peer.nodes[1].name = "a" is there twice"#,
+        ),
+        (
+            r#"[{ name = "a/b", address = "h:1" }]"#,
+            r#"line 12: peer.nodes[0].name = "a/b" cannot be used; expected a name of 1 to 63 letters, digits, '.', '_' and '-'"#,
+        ),
+        (
+            r#"[{ name = "a", address = "h" }]"#,
+            r#"line 12: peer.nodes[0].address = "h" is not HOST:PORT, such as "10.0.0.2:7400""#,
+        ),
+        (
+            r#"[{ name = "a", addr = "h:1" }]"#,
+            "2 problems\n  line 12: unknown key peer.nodes[0].addr = \"h:1\"; expected name and address\n  line 12: peer.nodes[0].address is missing",
+        ),
+        (
+            r#"["a"]"#,
+            r#"line 12: peer.nodes[0] = "a" is a string; expected a table { name = "…", address = "…" }"#,
+        ),
+    ];
+    for (list, expected) in table {
+        assert_eq!(nodes(list), expected);
+    }
+}
+
+#[test]
+fn sections_that_contradict_each_other_are_refused() {
+    let etcd = "[authority.etcd]\nendpoints = [\"http://h:1\"]\n";
+    assert_eq!(
+        complaint(&format!("{PEER}{etcd}")),
+        "authority.kind is missing, and both [peer] and [authority.etcd] are there: set it to \"peer\" or \"etcd\""
+    );
+    let local = "[authority]\nkind = \"local\"\n";
+    assert_eq!(
+        complaint(&format!("{PEER}{local}")),
+        "line 14: authority.kind = \"local\" is for a single node: remove [peer] and [authority.etcd], or set the kind to \"peer\" or \"etcd\""
+    );
+}
+
+#[test]
+fn every_problem_of_a_file_is_reported_at_once() {
+    let text =
+        "node = \"a b\"\n[identity]\nstaked = \"/k\"\n[gate]\nhold_mx = 1\n[restart]\nmax = true\n";
+    let expected = "4 problems
+  identity.unstaked is missing: set it to the keypair file of this node's own spare identity
+  line 1: node = \"a b\" cannot be used; expected a name of 1 to 63 letters, digits, '.', '_' and '-'
+  line 5: unknown key gate.hold_mx = 1; did you mean hold_max?
+  line 7: restart.max = true is a boolean; expected a whole number from 0 to 1000";
+    assert_eq!(complaint(text), expected);
+}
+
+#[test]
+fn the_same_file_as_both_identities_is_refused() {
+    let text = "[identity]\nstaked = \"/k\"\nunstaked = \"/k\"\n";
+    let expected = "line 3: identity.staked and identity.unstaked are the same file /k: give this node a spare keypair of its own";
+    assert_eq!(complaint(text), expected);
+}
+
+#[test]
+fn a_host_name_that_is_no_node_name_asks_for_one() {
+    let problems = Loaded::parse(MINIMAL, "häst").unwrap_err();
+    assert_eq!(
+        problems.to_string(),
+        "node is missing, and the host name \"häst\" cannot stand in: set it to a name of 1 to 63 letters, digits, '.', '_' and '-'"
+    );
+}
+
+#[test]
+fn a_socket_path_that_no_kernel_takes_is_refused() {
+    let long = format!("[control]\nsocket = \"/{}\"\n", "s".repeat(107));
+    let expected = "line 6: control.socket has 108 bytes; a unix socket's path has at most 107: use a shorter one";
+    assert_eq!(complaint_after_minimal(&long), expected);
+}
+
+#[test]
+fn text_that_is_not_toml_is_refused_by_line_without_repeating_it() {
+    let text = "[identity]\nstaked = [1,2,3\nunstaked == 5KJvsngHeMpm884wtkJNzQGaCErckhHJBGFsvd3VyK5qMZXj3hS\n";
+    let message = complaint(text);
+    assert!(message.contains("line 3: not TOML: "), "{message}");
+    assert!(!message.contains("5KJvsng"), "{message}");
+}
+
+#[test]
+fn a_secret_key_pasted_where_its_path_belongs_is_not_repeated() {
+    let bytes: Vec<String> = (100..164).map(|b: u8| b.to_string()).collect();
+    let array = format!("[{}]", bytes.join(","));
+    let base58 = "5KJvsngHeMpm884wtkJNzQGaCErckhHJBGFsvd3VyK5qMZXj3hS";
+    let cases = [
+        array.clone(),
+        format!("\"{array}\""),
+        format!("\"{base58}\""),
+        "\"abandon ability able about above absent absorb abstract absurd abuse access\""
+            .to_owned(),
+    ];
+    for pasted in cases {
+        let text = format!("[identity]\nunstaked = \"/k\"\nstaked = {pasted}\nsecret = {pasted}\n");
+        let message = complaint(&text);
+        for secret in ["100,101", "5KJv", "abandon"] {
+            assert!(!message.contains(secret), "{message}");
+        }
+        assert!(message.contains("line 3: identity.staked = "), "{message}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_or_is_no_text_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("config.toml");
+    let error = |expected: &str| {
+        let message = Loaded::from_file(&path).unwrap_err().to_string();
+        assert!(
+            message.contains(expected) && message.contains("config.toml"),
+            "{message}"
+        );
+    };
+    error("create it, or name another with --config");
+    std::fs::write(&path, b"node = 1\nx = \"\xff\"").unwrap();
+    error("is not UTF-8 text, first at line 2");
+    std::fs::write(&path, vec![b'#'; (1 << 20) + 1]).unwrap();
+    error("is longer than 1048576 bytes");
+    std::fs::write(&path, "nod = 1").unwrap();
+    error("line 1: unknown key nod = 1; did you mean node?");
+    std::fs::write(&path, ETCD).unwrap();
+    assert_eq!(Loaded::from_file(&path).unwrap().config, load(ETCD).config);
+}
+
+#[test]
+fn a_reload_takes_what_it_can_and_names_the_rest() {
+    let text = ETCD
+        .replace("hold_max = \"20s\"", "hold_max = \"30s\"")
+        .replace("group = \"validators\"\n", "")
+        .replace("ledger = \"/l\"", "ledger = \"/l2\"");
+    let (old, new) = (load(ETCD).config, load(&text).config);
+    let listed: Vec<_> = changes(&old, &new)
+        .into_iter()
+        .map(|change| (change.key, change.from, change.to, change.reload))
+        .collect();
+    let toml = |text: &str| Some(format!("\"{text}\""));
+    assert_eq!(
+        listed,
+        [
+            ("validator.ledger", toml("/l"), toml("/l2"), Reload::Restart),
+            ("gate.hold_max", toml("20s"), toml("30s"), Reload::Live),
+            ("control.group", toml("validators"), None, Reload::Live),
+        ]
+    );
+}
+
+#[test]
+fn what_a_reload_applies_is_what_the_table_calls_live() {
+    let (old, new) = (load(MINIMAL).config, load(ETCD).config);
+    let after = apply_live(&old, &new);
+    assert!(
+        changes(&old, &after)
+            .iter()
+            .all(|change| change.reload == Reload::Live)
+    );
+    assert!(
+        changes(&after, &new)
+            .iter()
+            .all(|change| change.reload == Reload::Restart)
+    );
+    assert!(
+        changes(&old, &new)
+            .iter()
+            .filter(|change| change.reload == Reload::Live)
+            .count()
+            >= 9
+    );
+}
