@@ -63,7 +63,8 @@ impl VoteGate {
     /// The reason to refuse the vote.
     pub fn admit(&self, kind: RecordKind, slot: u64) -> Result<RecordMark, Refusal> {
         let term = self.open.ok_or(Refusal::Closed)?;
-        let last = self.last.map_or(0, |mark| mark.slot);
+        // A chain that moves to Alpenglow votes anew for slots that its last towers had voted for.
+        let last = self.last.filter(|mark| mark.kind == kind).map_or(0, |mark| mark.slot);
         if slot < last {
             return Err(Refusal::Rollback { slot, last });
         }
@@ -108,6 +109,13 @@ mod tests {
         assert_eq!(gate.admit(TOWER, 8).map(|mark| mark.seq), Ok(1));
         gate.committed(first.unwrap_or(RecordMark { term: Term(0), seq: 0, slot: 0, kind: TOWER }));
         assert_eq!(gate.admit(TOWER, 8), Err(Refusal::Rollback { slot: 8, last: 9 }));
-        assert_eq!(gate.admit(RecordKind::VoteHistory, 9).map(|mark| mark.seq), Ok(2));
+        assert_eq!(gate.admit(TOWER, 9).map(|mark| mark.seq), Ok(2));
+    }
+
+    #[test]
+    fn the_first_vote_history_may_end_below_the_last_tower() {
+        let mut gate = VoteGate::default();
+        gate.open(Term(1), Some(RecordMark { term: Term(1), seq: 1, slot: 900, kind: TOWER }));
+        assert_eq!(gate.admit(RecordKind::VoteHistory, 800).map(|mark| mark.seq), Ok(2));
     }
 }
