@@ -1,0 +1,257 @@
+//! A cluster of real validators on this machine: a bootstrap and a relay that are always on, and the material for
+//! our own nodes, which the tests start themselves, bare or under the supervisor.
+//!
+//! Everything lies in one temporary directory and listens on one loopback subnet, both of this cluster alone. At the
+//! end, also by panic, every process that names the directory is killed by its id, and the directory is removed.
+
+use std::ffi::OsString;
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::chain::Chain;
+use crate::genesis::{self, Genesis, Protocol, Tools, Voter};
+use crate::launch::{Launch, RPC_PORT};
+use crate::node::Node;
+use crate::process::{Process, kill_all_naming};
+use crate::rpc::Rpc;
+use crate::until::until;
+
+/// Four validators take all of a small machine, so the tests of one run share it one after the other.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// The open-file limit that agave-validator insists on.
+const OPEN_FILES_WANTED: u64 = 1_000_000;
+
+const START_WITHIN: Duration = Duration::from_secs(120);
+const LOG_TAIL_LINES: usize = 40;
+
+/// A running cluster. Dropping it ends all its processes; after a panic it prints the end of every log first.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    pub(crate) protocol: Protocol,
+    genesis: Genesis,
+    tools: Tools,
+    preload: Option<PathBuf>,
+    always_on: Vec<Process>,
+    dir: TempDir,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Cluster {
+    /// Starts bootstrap and relay and returns once the relay's votes are on the chain.
+    pub(crate) fn start(protocol: Protocol) -> Self {
+        let turn = ONE_AT_A_TIME
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let tools = Tools::from_env();
+        let dir = tempfile::Builder::new()
+            .prefix("supervisor-real-")
+            .tempdir()
+            .expect("make a temporary directory");
+        fs::create_dir(dir.path().join("logs")).expect("make the log directory");
+        let mut cluster = Self {
+            protocol,
+            genesis: genesis::make(&tools, dir.path(), protocol),
+            preload: preload_where_needed(dir.path()),
+            tools,
+            always_on: Vec::new(),
+            dir,
+            _turn: turn,
+        };
+        cluster.start_always_on("bootstrap", cluster.genesis.bootstrap.clone(), None);
+        cluster.await_rpc();
+        cluster.start_always_on(
+            "relay",
+            cluster.genesis.relay.clone(),
+            Some(address(BOOTSTRAP_HOST)),
+        );
+        cluster.await_relay_votes();
+        cluster
+    }
+
+    /// The material for one of our nodes: "a" or "b". Its link names its unstaked key at first.
+    pub(crate) fn node(&self, name: &str) -> Node {
+        let host = match name {
+            "a" => 3,
+            "b" => 4,
+            _ => panic!("no address is set aside for a node {name}"),
+        };
+        let dir = self.dir.path().join(name);
+        fs::create_dir(&dir).expect("make the directory of a node");
+        let node = Node {
+            name: name.to_owned(),
+            protocol: self.protocol,
+            staked: self.genesis.ours.identity.clone(),
+            unstaked: self.tools.new_key(&dir, "unstaked"),
+            launch: Launch {
+                identity: dir.join("identity.json"),
+                ..self.launch(
+                    name,
+                    &self.genesis.ours,
+                    host,
+                    Some(address(BOOTSTRAP_HOST)),
+                )
+            },
+        };
+        node.point_link_at(&node.unstaked.path);
+        node
+    }
+
+    /// Starts any command as a process of this cluster, its output in `<name>.log`.
+    ///
+    /// The process is killed when the calling thread ends, so call it from the thread that runs the test.
+    pub(crate) fn spawn(
+        &self,
+        name: &str,
+        argv: &[OsString],
+        env: &[(OsString, OsString)],
+    ) -> Process {
+        Process::spawn(name, argv, env, &self.log(name))
+    }
+
+    /// Starts a node without a supervisor, with whatever identity its link names.
+    pub(crate) fn start_bare(&self, node: &Node) -> Process {
+        self.spawn(&node.name, &node.argv(), &node.env())
+    }
+
+    /// The chain and our votes on it, seen from the bootstrap.
+    pub(crate) fn chain(&self) -> Chain {
+        Chain::new(
+            Rpc::new(address(BOOTSTRAP_HOST), RPC_PORT),
+            &self.genesis.ours.vote_account,
+            self.protocol,
+        )
+    }
+
+    /// The ledger directories of bootstrap and relay.
+    pub(crate) fn ledgers_always_on(&self) -> [PathBuf; 2] {
+        ["bootstrap", "relay"].map(|name| self.dir.path().join(name).join("ledger"))
+    }
+
+    /// Bootstrap and relay, for measurements.
+    pub(crate) fn always_on(&self) -> &[Process] {
+        &self.always_on
+    }
+
+    fn log(&self, name: &str) -> PathBuf {
+        self.dir.path().join("logs").join(format!("{name}.log"))
+    }
+
+    fn launch(&self, name: &str, voter: &Voter, host: u8, entrypoint: Option<Ipv4Addr>) -> Launch {
+        let ledger = self.dir.path().join(name).join("ledger");
+        copy_tree(&self.genesis.ledger, &ledger);
+        Launch {
+            validator: self.tools.path("agave-validator"),
+            address: address(host),
+            ledger,
+            identity: voter.identity.path.clone(),
+            voter: voter.identity.path.clone(),
+            vote_account: voter.vote_account.clone(),
+            entrypoint,
+            preload: self.preload.clone(),
+        }
+    }
+
+    fn start_always_on(&mut self, name: &str, voter: Voter, entrypoint: Option<Ipv4Addr>) {
+        let host = if entrypoint.is_none() {
+            BOOTSTRAP_HOST
+        } else {
+            RELAY_HOST
+        };
+        let launch = self.launch(name, &voter, host, entrypoint);
+        let process = self.spawn(name, &launch.argv(), &launch.env());
+        self.always_on.push(process);
+    }
+
+    fn await_rpc(&mut self) {
+        let chain = self.chain();
+        self.await_up("the bootstrap answers", |_| chain.slot().ok());
+    }
+
+    fn await_relay_votes(&mut self) {
+        let chain = self.chain();
+        let vote_account = self.genesis.relay.vote_account.clone();
+        self.await_up("the relay's votes land", |_| {
+            chain.last_vote_of(&vote_account).filter(|&slot| slot > 0)
+        });
+    }
+
+    fn await_up<T>(&mut self, what: &str, mut probe: impl FnMut(&Self) -> Option<T>) -> T {
+        until(what, START_WITHIN, || {
+            for process in &mut self.always_on {
+                assert!(!process.has_ended(), "{}: a node ended first", what);
+            }
+            probe(self)
+        })
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            print_log_tails(&self.dir.path().join("logs"));
+        }
+        self.always_on.clear();
+        kill_all_naming(self.dir.path());
+    }
+}
+
+const BOOTSTRAP_HOST: u8 = 1;
+const RELAY_HOST: u8 = 2;
+
+/// Address `host` in a subnet of 127/8 that belongs to this test process, so that two runs never meet.
+fn address(host: u8) -> Ipv4Addr {
+    let [.., high, low] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, high.max(1), low, host)
+}
+
+/// Compiles the library that answers for the open-file limit, where the limit cannot be raised.
+fn preload_where_needed(dir: &Path) -> Option<PathBuf> {
+    let (_, hard) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE)
+        .expect("read the open-file limit");
+    if hard >= OPEN_FILES_WANTED {
+        return None;
+    }
+    let library = dir.join("preload.so");
+    let status = Command::new("cc")
+        .args(["-O1", "-shared", "-fPIC", "-o"])
+        .arg(&library)
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real/preload.c"))
+        .status()
+        .expect("run cc");
+    assert!(status.success(), "cc: {status}");
+    Some(library)
+}
+
+fn copy_tree(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap_or_else(|e| panic!("make {}: {e}", to.display()));
+    for entry in fs::read_dir(from).unwrap_or_else(|e| panic!("read {}: {e}", from.display())) {
+        let source = entry.expect("read a directory entry").path();
+        let target = to.join(source.file_name().expect("an entry has a name"));
+        if source.is_dir() {
+            copy_tree(&source, &target);
+        } else {
+            fs::copy(&source, &target).unwrap_or_else(|e| panic!("copy {}: {e}", source.display()));
+        }
+    }
+}
+
+fn print_log_tails(logs: &Path) {
+    let Ok(entries) = fs::read_dir(logs) else {
+        return;
+    };
+    for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+        let text = fs::read(&path).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<&str> = text.lines().collect();
+        let tail = &lines[lines.len().saturating_sub(LOG_TAIL_LINES)..];
+        eprintln!("== {} (last {} lines)", path.display(), tail.len());
+        tail.iter().for_each(|line| eprintln!("{line}"));
+    }
+}
