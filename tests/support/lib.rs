@@ -1,0 +1,26 @@
+//! What the end-to-end tests stand on: a chain that takes in votes, and the judge of those votes.
+//!
+//! It is a crate of its own so that a test, the demo and the stand-in validator share it compiled once.
+//! Nothing here is shipped, and nothing here knows the supervisor: what it says about a vote comes
+//! from the vote alone.
+//!
+//! - [`chain`]: the chain, with its cluster JSON-RPC
+//! - [`judge`]: pure; what is wrong with a stream of sent votes
+//! - [`wire`]: what a stand-in and the chain tell each other
+//! - [`tower`], [`history`]: the state behind each kind of vote
+//! - [`encode`], [`record`]: vote records as bytes, and back
+//! - [`keys`]: keypair files
+//! - [`http`], [`rpc`]: JSON-RPC over HTTP, and its answers
+
+pub mod chain;
+mod chain_link;
+mod chain_state;
+pub mod encode;
+pub mod history;
+pub mod http;
+pub mod judge;
+pub mod keys;
+pub mod record;
+pub mod rpc;
+pub mod tower;
+pub mod wire;
