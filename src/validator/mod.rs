@@ -2,5 +2,9 @@
 //! admin socket, the process itself and the gate in it.
 
 pub mod admin_rpc;
+pub mod command_line;
+pub mod paths;
 pub mod pubkey;
 pub mod record;
+pub mod gate;
+pub mod process;

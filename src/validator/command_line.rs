@@ -1,0 +1,455 @@
+//! Reads what the supervisor needs to know from a validator's command line.
+//!
+//! Works on the COMMAND we are given and on `/proc/<pid>/cmdline` of a running process, for the flags of Agave
+//! (names, short forms and defaults as in agave-validator 4.2, parsed the way its clap 2 does). It does not judge
+//! flags that it does not need, and opens none of the files.
+
+use std::ffi::{OsStr, OsString};
+use std::net::IpAddr;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use super::pubkey::Pubkey;
+use crate::config::FromCommandLine;
+
+/// Names under which the validator is built. A start script has another.
+const VALIDATOR_NAMES: [&str; 3] = ["agave-validator", "jito-validator", "solana-validator"];
+
+/// `--ledger` of a validator that is not given any.
+const LEDGER_DEFAULT: &str = "ledger";
+
+/// Asks for a seed phrase on the terminal, where a keypair file could stand.
+const ASK: &str = "ASK";
+
+/// What `--vote-account` names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VoteAccount {
+    Address(Pubkey),
+    /// A keypair file of that address.
+    Keypair(PathBuf),
+}
+
+/// The flags of one command line. Paths are absolute.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CommandLine {
+    /// The program is a validator by its name or its flags; else it is a start script or something else.
+    pub is_validator: bool,
+    pub identity: Option<PathBuf>,
+    /// `--identity ASK`: a seed phrase typed on a terminal, which no service has.
+    pub identity_is_asked_for: bool,
+    pub authorized_voters: Vec<PathBuf>,
+    pub vote_account: Option<VoteAccount>,
+    /// Includes the default of a validator that is known by its name.
+    pub ledger: Option<PathBuf>,
+    pub tower: Option<PathBuf>,
+    /// URL to reach the JSON-RPC from this machine.
+    pub rpc: Option<String>,
+    /// `--no-voting`, or a mode that implies it.
+    pub no_voting: bool,
+}
+
+impl CommandLine {
+    /// Reads `argv`, the program's name first; relative paths start at `cwd`.
+    #[must_use]
+    pub fn read(argv: &[OsString], cwd: &Path) -> Self {
+        let named = argv.iter().position(|arg| is_validator_name(arg));
+        let flags = match named {
+            // What stands before the name belongs to a launcher such as numactl.
+            Some(at) => Flags::scan(&argv[at + 1..], true),
+            None => Flags::scan(argv.get(1..).unwrap_or_default(), false),
+        };
+        flags.into_command_line(cwd, named.is_some())
+    }
+
+    /// Reads the command line and working directory of a running process.
+    pub fn of_process(pid: u32) -> std::io::Result<Self> {
+        let proc = PathBuf::from(format!("/proc/{pid}"));
+        let argv = split_cmdline(&std::fs::read(proc.join("cmdline"))?);
+        let cwd = std::fs::read_link(proc.join("cwd"))?;
+        Ok(Self::read(&argv, &cwd))
+    }
+
+    /// What a configuration may leave to the command line.
+    #[must_use]
+    pub fn for_config(&self) -> FromCommandLine {
+        let voters = &self.authorized_voters;
+        FromCommandLine {
+            link: self.identity.clone(),
+            authorized_voters: (!voters.is_empty()).then(|| voters.clone()),
+            ledger: self.ledger.clone(),
+            tower: self.tower.clone(),
+            rpc: self.rpc.clone(),
+        }
+    }
+}
+
+/// Splits the NUL-ended arguments of `/proc/<pid>/cmdline`.
+fn split_cmdline(bytes: &[u8]) -> Vec<OsString> {
+    let bytes = bytes.strip_suffix(b"\0").unwrap_or(bytes);
+    if bytes.is_empty() {
+        return Vec::new();
+    }
+    let args = bytes.split(|byte| *byte == 0);
+    args.map(|arg| OsString::from_vec(arg.to_vec())).collect()
+}
+
+/// `agave-validator`, also with a path before it or a version behind it.
+fn is_validator_name(arg: &OsStr) -> bool {
+    let name = Path::new(arg).file_name().and_then(OsStr::to_str);
+    let Some(name) = name else {
+        return false;
+    };
+    VALIDATOR_NAMES.iter().any(|known| {
+        name.strip_prefix(known).is_some_and(|rest| {
+            let version = rest
+                .strip_prefix('-')
+                .map(|v| v.strip_prefix('v').unwrap_or(v));
+            rest.is_empty() || version.is_some_and(|v| v.starts_with(|c: char| c.is_ascii_digit()))
+        })
+    })
+}
+
+/// Flags with a value that we want.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flag {
+    Identity,
+    AuthorizedVoter,
+    VoteAccount,
+    Ledger,
+    Tower,
+    RpcPort,
+    RpcBindAddress,
+    BindAddress,
+}
+
+const FLAGS: [(Flag, &str, Option<u8>); 8] = [
+    (Flag::Identity, "--identity", Some(b'i')),
+    (Flag::AuthorizedVoter, "--authorized-voter", None),
+    (Flag::VoteAccount, "--vote-account", None),
+    (Flag::Ledger, "--ledger", Some(b'l')),
+    (Flag::Tower, "--tower", None),
+    (Flag::RpcPort, "--rpc-port", None),
+    (Flag::RpcBindAddress, "--rpc-bind-address", None),
+    (Flag::BindAddress, "--bind-address", None),
+];
+
+impl Flag {
+    /// These take every value up to the next flag.
+    fn takes_many(self) -> bool {
+        matches!(self, Self::AuthorizedVoter | Self::BindAddress)
+    }
+
+    /// The flag that an argument is, with its value if that is in the same argument.
+    fn of(arg: &[u8], shorts: bool) -> Option<(Self, Option<&[u8]>)> {
+        FLAGS.iter().find_map(|(flag, long, short)| {
+            if let Some(rest) = arg.strip_prefix(long.as_bytes()) {
+                return match rest {
+                    [] => Some((*flag, None)),
+                    [b'=', value @ ..] => Some((*flag, Some(value))),
+                    _ => None,
+                };
+            }
+            match arg {
+                [b'-', letter, rest @ ..] if shorts && Some(*letter) == *short => {
+                    let value = rest.strip_prefix(b"=").unwrap_or(rest);
+                    Some((*flag, (!rest.is_empty()).then_some(value)))
+                }
+                _ => None,
+            }
+        })
+    }
+}
+
+#[derive(Debug, Default)]
+struct Flags {
+    values: Vec<(Flag, OsString)>,
+    private_rpc: bool,
+    no_voting: bool,
+}
+
+impl Flags {
+    /// `shorts`: also read `-i` and `-l`, which mean other things to other programs.
+    fn scan(args: &[OsString], shorts: bool) -> Self {
+        let mut found = Self::default();
+        let mut open: Option<Flag> = None;
+        for arg in args.iter().map(|arg| arg.as_bytes()) {
+            if arg == b"--" {
+                break;
+            }
+            if !arg.starts_with(b"-") || arg == b"-" {
+                if let Some(flag) = open {
+                    found.push(flag, arg);
+                    open = flag.takes_many().then_some(flag);
+                }
+                continue;
+            }
+            open = None;
+            match Flag::of(arg, shorts) {
+                Some((flag, Some(value))) => found.push(flag, value),
+                Some((flag, None)) => open = Some(flag),
+                None => found.note_switch(arg),
+            }
+        }
+        found
+    }
+
+    fn push(&mut self, flag: Flag, value: &[u8]) {
+        self.values
+            .push((flag, OsStr::from_bytes(value).to_owned()));
+    }
+
+    fn note_switch(&mut self, arg: &[u8]) {
+        match arg {
+            b"--private-rpc" => self.private_rpc = true,
+            b"--no-voting" | b"--restricted-repair-only-mode" => self.no_voting = true,
+            _ => {}
+        }
+    }
+
+    fn all(&self, flag: Flag) -> impl Iterator<Item = &OsStr> {
+        let of_flag = self.values.iter().filter(move |(f, _)| *f == flag);
+        of_flag.map(|(_, value)| value.as_os_str())
+    }
+
+    fn first(&self, flag: Flag) -> Option<&OsStr> {
+        self.all(flag).next()
+    }
+
+    fn into_command_line(self, cwd: &Path, named: bool) -> CommandLine {
+        let path = |flag| self.first(flag).map(|value| absolute(value, cwd));
+        let asked = self.first(Flag::Identity) == Some(OsStr::new(ASK));
+        let default_ledger = || named.then(|| absolute(OsStr::new(LEDGER_DEFAULT), cwd));
+        let by_flags = [Flag::Identity, Flag::Ledger, Flag::VoteAccount];
+        CommandLine {
+            is_validator: named || by_flags.iter().any(|flag| self.first(*flag).is_some()),
+            identity: path(Flag::Identity).filter(|_| !asked),
+            identity_is_asked_for: asked,
+            authorized_voters: self
+                .all(Flag::AuthorizedVoter)
+                .filter(|value| *value != OsStr::new(ASK))
+                .map(|value| absolute(value, cwd))
+                .collect(),
+            vote_account: self
+                .first(Flag::VoteAccount)
+                .map(|value| vote_account(value, cwd)),
+            ledger: path(Flag::Ledger).or_else(default_ledger),
+            tower: path(Flag::Tower),
+            rpc: self.rpc_url(),
+            no_voting: self.no_voting,
+        }
+    }
+
+    /// The validator binds its RPC to `--rpc-bind-address`, else to loopback if it is private, else to the
+    /// first `--bind-address`, else to every address.
+    fn rpc_url(&self) -> Option<String> {
+        let port: u16 = self.first(Flag::RpcPort)?.to_str()?.parse().ok()?;
+        let bind = match self.first(Flag::RpcBindAddress) {
+            Some(given) => Some(given),
+            None if self.private_rpc => None,
+            None => self.first(Flag::BindAddress),
+        };
+        let host = bind.map_or(Some("127.0.0.1"), OsStr::to_str)?;
+        Some(match host.parse::<IpAddr>() {
+            Ok(IpAddr::V4(ip)) if ip.is_unspecified() => format!("http://127.0.0.1:{port}"),
+            Ok(IpAddr::V6(ip)) if ip.is_unspecified() => format!("http://[::1]:{port}"),
+            Ok(IpAddr::V6(ip)) => format!("http://[{ip}]:{port}"),
+            _ => format!("http://{host}:{port}"),
+        })
+    }
+}
+
+fn vote_account(value: &OsStr, cwd: &Path) -> VoteAccount {
+    match value.to_str().and_then(|text| text.parse().ok()) {
+        Some(address) => VoteAccount::Address(address),
+        None => VoteAccount::Keypair(absolute(value, cwd)),
+    }
+}
+
+/// Drops `.` parts and slashes that mean nothing, and keeps `..`, which a symlink may give another meaning.
+fn absolute(value: &OsStr, cwd: &Path) -> PathBuf {
+    cwd.join(value).components().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "Vote111111111111111111111111111111111111111";
+
+    fn read(line: &str) -> CommandLine {
+        let argv: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
+        CommandLine::read(&argv, Path::new("/home/sol"))
+    }
+
+    fn some(path: &str) -> Option<PathBuf> {
+        Some(PathBuf::from(path))
+    }
+
+    #[test]
+    fn a_usual_command_line_is_read_whole() {
+        let line = format!(
+            "/opt/bin/agave-validator --identity id.json --vote-account {KEY} --authorized-voter /k/a.json \
+             --ledger /mnt/ledger/ --tower ./tower --rpc-port 8899 --private-rpc --log - run"
+        );
+        let expected = CommandLine {
+            is_validator: true,
+            identity: some("/home/sol/id.json"),
+            identity_is_asked_for: false,
+            authorized_voters: vec!["/k/a.json".into()],
+            vote_account: Some(VoteAccount::Address(KEY.parse().unwrap())),
+            ledger: some("/mnt/ledger"),
+            tower: some("/home/sol/tower"),
+            rpc: Some("http://127.0.0.1:8899".into()),
+            no_voting: false,
+        };
+        assert_eq!(read(&line), expected);
+    }
+
+    #[test]
+    fn every_form_of_a_flag_gives_the_same_value() {
+        for form in ["--identity x", "--identity=x", "-i x", "-ix", "-i=x"] {
+            let line = read(&format!("agave-validator --no-voting {form} --private-rpc"));
+            assert_eq!(line.identity, some("/home/sol/x"), "{form}");
+            assert!(line.no_voting, "{form}");
+        }
+        assert_eq!(read("agave-validator -l /x").ledger, some("/x"));
+        assert_eq!(read("agave-validator --ledger=/x").ledger, some("/x"));
+    }
+
+    #[test]
+    fn voters_add_up_however_they_are_given() {
+        let voters = |line: &str| read(line).authorized_voters;
+        let expected: Vec<PathBuf> = vec!["/a".into(), "/b".into(), "/c".into()];
+        assert_eq!(
+            voters("agave-validator --authorized-voter /a /b --no-voting --authorized-voter=/c"),
+            expected
+        );
+        assert_eq!(
+            voters(
+                "agave-validator --authorized-voter /a --authorized-voter /b --authorized-voter /c x"
+            ),
+            ["/a", "/b", "/c", "/home/sol/x"].map(PathBuf::from)
+        );
+        assert!(voters("agave-validator --authorized-voter ASK").is_empty());
+    }
+
+    #[test]
+    fn a_validator_known_by_name_has_the_default_ledger_and_a_script_has_none() {
+        assert_eq!(
+            read("agave-validator --identity x").ledger,
+            some("/home/sol/ledger")
+        );
+        assert_eq!(read("other --identity x").ledger, None);
+    }
+
+    #[test]
+    fn start_scripts_are_told_from_validators() {
+        for line in [
+            "/home/sol/bin/validator.sh",
+            "start-validator",
+            "bash -c agave-validator.sh",
+            "ionice -i x",
+            "",
+        ] {
+            let read = read(line);
+            assert!(!read.is_validator, "{line}");
+            assert_eq!(read.identity, None, "{line}");
+        }
+        for line in [
+            "agave-validator",
+            "/x/agave-validator-4.2.2",
+            "agave-validator-v3.0.1",
+            "numactl --membind=0 -i /x/solana-validator",
+            "stand-in --ledger /l",
+        ] {
+            assert!(read(line).is_validator, "{line}");
+        }
+    }
+
+    #[test]
+    fn flags_of_a_launcher_before_the_validator_are_not_the_validators() {
+        let line = read("env -i --ledger /no taskset -l agave-validator --identity /k");
+        assert_eq!(line.identity, some("/k"));
+        assert_eq!(line.ledger, some("/home/sol/ledger"));
+    }
+
+    #[test]
+    fn a_flag_without_its_value_and_what_follows_the_dashes_are_left_out() {
+        assert_eq!(
+            read("agave-validator --identity --no-voting").identity,
+            None
+        );
+        assert_eq!(read("agave-validator --identity").identity, None);
+        assert_eq!(read("agave-validator -- --identity x").identity, None);
+        assert_eq!(
+            read("agave-validator --identity-file x --ledgers y").identity,
+            None
+        );
+    }
+
+    #[test]
+    fn a_seed_phrase_to_be_typed_is_no_file() {
+        let line = read("agave-validator --identity ASK");
+        assert_eq!(line.identity, None);
+        assert!(line.identity_is_asked_for);
+    }
+
+    #[test]
+    fn the_rpc_is_reached_where_the_validator_binds_it() {
+        let table = [
+            ("--rpc-port 1", Some("http://127.0.0.1:1")),
+            (
+                "--rpc-port 1 --bind-address 10.0.0.5 10.0.0.6",
+                Some("http://10.0.0.5:1"),
+            ),
+            (
+                "--rpc-port 1 --bind-address 10.0.0.5 --private-rpc",
+                Some("http://127.0.0.1:1"),
+            ),
+            (
+                "--rpc-port 1 --bind-address 0.0.0.0",
+                Some("http://127.0.0.1:1"),
+            ),
+            (
+                "--rpc-port 1 --private-rpc --rpc-bind-address 127.0.0.3",
+                Some("http://127.0.0.3:1"),
+            ),
+            ("--rpc-port 1 --rpc-bind-address ::", Some("http://[::1]:1")),
+            (
+                "--rpc-port 1 --rpc-bind-address fd00::1",
+                Some("http://[fd00::1]:1"),
+            ),
+            (
+                "--rpc-port 1 --rpc-bind-address localhost",
+                Some("http://localhost:1"),
+            ),
+            ("--rpc-port 99999", None),
+            ("--private-rpc", None),
+        ];
+        for (flags, expected) in table {
+            assert_eq!(
+                read(&format!("agave-validator {flags}")).rpc.as_deref(),
+                expected,
+                "{flags}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_vote_account_may_be_a_keypair_file() {
+        let line = read("agave-validator --vote-account vote.json");
+        assert_eq!(
+            line.vote_account,
+            Some(VoteAccount::Keypair("/home/sol/vote.json".into()))
+        );
+    }
+
+    #[test]
+    fn a_running_process_is_read_from_proc() {
+        assert_eq!(split_cmdline(b"a\0-l\0\0b c\0"), ["a", "-l", "", "b c"]);
+        assert!(split_cmdline(b"").is_empty());
+        let own = CommandLine::of_process(std::process::id()).unwrap();
+        assert!(!own.is_validator);
+        assert!(CommandLine::of_process(u32::MAX).is_err());
+    }
+}
