@@ -10,17 +10,21 @@
 //! - [`tower`], [`history`]: the state behind each kind of vote
 //! - [`encode`], [`record`]: vote records as bytes, and back
 //! - [`keys`]: keypair files
+//! - [`faults`]: the trouble that a stand-in can be asked for
+//! - [`stand_in`]: starting stand-ins
 //! - [`http`], [`rpc`]: JSON-RPC over HTTP, and its answers
 
 pub mod chain;
 mod chain_link;
 mod chain_state;
 pub mod encode;
+pub mod faults;
 pub mod history;
 pub mod http;
 pub mod judge;
 pub mod keys;
 pub mod record;
 pub mod rpc;
+pub mod stand_in;
 pub mod tower;
 pub mod wire;
