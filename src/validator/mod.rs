@@ -3,6 +3,7 @@
 
 pub mod admin_rpc;
 pub mod command_line;
+pub mod keypair;
 pub mod paths;
 pub mod pubkey;
 pub mod record;
