@@ -3,6 +3,8 @@
 
 pub mod admin_rpc;
 pub mod command_line;
+pub mod identity_link;
+pub mod identity_link_watch;
 pub mod keypair;
 pub mod paths;
 pub mod pubkey;
