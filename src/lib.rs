@@ -1,5 +1,6 @@
 //! The supervisor of a Solana validator.
 
+pub mod authority;
 pub mod cli;
 pub mod config;
 pub mod ctl;

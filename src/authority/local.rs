@@ -1,0 +1,185 @@
+//! Authority `local`: one node, no failover. The record is on this disk before the vote is let out.
+//!
+//! It has no lease and nobody to ask; a term counts the starts of voting, so that a commit of an earlier child, still
+//! under way when the next one starts, is refused.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::durable_file::{self, TwoFiles};
+use super::stored::{self, FormError, Holding, StoredRecord};
+use crate::engine::values::{RecordMark, Term};
+
+/// Room for a vote history of hours without finality, and the frame around it.
+const FILE_MAX: usize = (8 << 20) + 1024;
+
+/// Why the files of this authority cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("{}: {source}", path.display())]
+    Io { path: PathBuf, source: io::Error },
+    #[error("{} is damaged: {error}. {remedy}", path.display())]
+    Damaged { path: PathBuf, error: FormError, remedy: String },
+    #[error("{} belongs to another identity, {}: point state_dir elsewhere, or move the file away", path.display(), bs58::encode(found).into_string())]
+    OtherIdentity { path: PathBuf, found: [u8; 32] },
+}
+
+/// Why a record was not committed.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    #[error("term {asked} is over; {}", if *.holds { format!("term {now} is current") } else { "no term is held".into() })]
+    TermLost { asked: Term, now: Term, holds: bool },
+    #[error("{}: {source}", path.display())]
+    Io { path: PathBuf, source: io::Error },
+}
+
+/// The record and the term on this disk.
+#[derive(Debug)]
+pub struct Local {
+    identity: [u8; 32],
+    holding_path: PathBuf,
+    files: TwoFiles,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    holding: Holding,
+    mark: Option<RecordMark>,
+    form: Vec<u8>,
+}
+
+impl Local {
+    /// Opens the files in `dir`, which must exist; creates none.
+    ///
+    /// # Errors
+    /// A file that cannot be read, is damaged or belongs to another identity, each by its name.
+    pub fn open(dir: &Path, identity: [u8; 32]) -> Result<Self, OpenError> {
+        let files = TwoFiles::new(dir.join("record")).map_err(|source| OpenError::Io { path: dir.to_owned(), source })?;
+        let holding_path = dir.join("holding");
+        let holding = read_holding(&holding_path, identity)?;
+        let record = read_newest(&files, identity)?;
+        let mark = record.map(|record| record.mark);
+        Ok(Self { identity, holding_path, files, inner: Mutex::new(Inner { holding, mark, form: Vec::new() }) })
+    }
+
+    /// Whether this node held the term when its files were last written.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.inner().holding.holds
+    }
+
+    /// Begins a new term and makes it durable.
+    ///
+    /// # Errors
+    /// The disk refuses; the old term stands.
+    pub fn acquire(&self) -> io::Result<Term> {
+        let mut inner = self.inner();
+        let term = Term(inner.holding.term.0 + 1);
+        self.hold(&mut inner, Holding { term, holds: true, identity: self.identity })?;
+        Ok(term)
+    }
+
+    /// Ends the holding. A term that is over already is left alone; term 0 means whatever is held.
+    ///
+    /// # Errors
+    /// The disk refuses; the term is still held.
+    pub fn release(&self, term: Term) -> io::Result<()> {
+        let mut inner = self.inner();
+        if !inner.holding.holds || (term != Term(0) && term != inner.holding.term) {
+            return Ok(());
+        }
+        let released = Holding { holds: false, ..inner.holding };
+        self.hold(&mut inner, released)
+    }
+
+    /// Makes a record durable, if `mark.term` is held.
+    ///
+    /// # Errors
+    /// The term is over, or the disk refuses. Repeating the call is always right.
+    pub fn commit(&self, mark: RecordMark, bytes: &[u8]) -> Result<(), CommitError> {
+        let mut inner = self.inner();
+        let Holding { term, holds, .. } = inner.holding;
+        if !holds || mark.term != term {
+            return Err(CommitError::TermLost { asked: mark.term, now: term, holds });
+        }
+        stored::write_record(&mut inner.form, mark, &self.identity, bytes);
+        self.files
+            .write(&inner.form)
+            .map_err(|source| CommitError::Io { path: self.files.newest().to_owned(), source })?;
+        inner.mark = Some(mark);
+        Ok(())
+    }
+
+    /// The newest committed record.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn record(&self) -> Result<Option<StoredRecord>, OpenError> {
+        let _inner = self.inner();
+        read_newest(&self.files, self.identity)
+    }
+
+    /// What is known of the newest committed record, without a look at the disk.
+    #[must_use]
+    pub fn mark(&self) -> Option<RecordMark> {
+        self.inner().mark
+    }
+
+    fn hold(&self, inner: &mut Inner, holding: Holding) -> io::Result<()> {
+        durable_file::replace(&self.holding_path, &stored::holding_form(&holding))?;
+        inner.holding = holding;
+        Ok(())
+    }
+
+    /// Held during a commit, but by nobody else while votes are let out.
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn read_holding(path: &Path, identity: [u8; 32]) -> Result<Holding, OpenError> {
+    let none = Holding { term: Term(0), holds: false, identity };
+    let Some(form) = read(path)? else { return Ok(none) };
+    let remedy = || "move it away to start without a term; this node then waits for `supervisor ctl promote`".to_owned();
+    let holding = stored::read_holding(&form)
+        .map_err(|error| OpenError::Damaged { path: path.to_owned(), error, remedy: remedy() })?;
+    if holding.identity != identity {
+        return Err(OpenError::OtherIdentity { path: path.to_owned(), found: holding.identity });
+    }
+    Ok(holding)
+}
+
+/// The newest of the two files. The older one may be damaged, by a crash while it was written over; the newest may not.
+fn read_newest(files: &TwoFiles, identity: [u8; 32]) -> Result<Option<StoredRecord>, OpenError> {
+    let older = read(files.older())?.and_then(|form| stored::read_record(&form).ok());
+    let older = older.filter(|record| record.identity == identity);
+    let newest = match read(files.newest())? {
+        None => None,
+        Some(form) => Some(stored::read_record(&form).map_err(|error| damaged(files, error, older.as_ref()))?),
+    };
+    if let Some(record) = &newest
+        && record.identity != identity
+    {
+        return Err(OpenError::OtherIdentity { path: files.newest().to_owned(), found: record.identity });
+    }
+    Ok(newest.into_iter().chain(older).max_by_key(|record| (record.mark.term, record.mark.seq)))
+}
+
+fn damaged(files: &TwoFiles, error: FormError, older: Option<&StoredRecord>) -> OpenError {
+    let path = files.newest().to_owned();
+    let remedy = match older {
+        Some(older) => format!(
+            "{} is whole and ends at slot {}: to go on from it, which forgets the last vote, wait until the cluster is well past that slot, then move the damaged file away",
+            files.older().display(),
+            older.mark.slot
+        ),
+        None => format!("there is no older copy at {}: restore the file from a backup", files.older().display()),
+    };
+    OpenError::Damaged { path, error, remedy }
+}
+
+fn read(path: &Path) -> Result<Option<Vec<u8>>, OpenError> {
+    durable_file::read(path, FILE_MAX).map_err(|source| OpenError::Io { path: path.to_owned(), source })
+}

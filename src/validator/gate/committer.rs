@@ -1,0 +1,139 @@
+//! The thread that commits votes: reads the record, verifies it, orders it after the last one, has it kept, answers.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use super::listener::Question;
+use super::{GateEvent, Kept, Keeper, SIGN_OF_LIFE, Shared};
+use crate::engine::values::{RecordKind, RecordMark};
+use crate::validator::record::{self, VoteRecord, len_max};
+
+/// Between two tries of an unsettled commit.
+const RETRY_MIN: Duration = Duration::from_millis(5);
+const RETRY_MAX: Duration = Duration::from_millis(200);
+
+/// A vote that waits.
+#[derive(Debug)]
+pub(super) struct Vote {
+    pub(super) question: Question,
+    pub(super) kind: RecordKind,
+    /// The file with the new record.
+    pub(super) source: PathBuf,
+    pub(super) arrived: Instant,
+}
+
+/// A vote that may not go out.
+struct Refused {
+    slot: Option<u64>,
+    why: String,
+    term_lost: bool,
+}
+
+/// Serves until the receiver has ended.
+pub(super) fn run(shared: &Shared, votes: &Receiver<Vote>, mut keeper: Box<dyn Keeper>) {
+    let mut bytes = Vec::new();
+    loop {
+        shared.reports.meter.committer_is_alive();
+        match votes.recv_timeout(SIGN_OF_LIFE) {
+            Ok(vote) => serve(shared, &vote, keeper.as_mut(), &mut bytes),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}
+
+fn serve(shared: &Shared, vote: &Vote, keeper: &mut dyn Keeper, bytes: &mut Vec<u8>) {
+    match commit(shared, vote, keeper, bytes) {
+        Ok(()) => {
+            shared.listener.allow(&vote.question);
+            shared.reports.meter.committed(vote.arrived.elapsed());
+        }
+        Err(refused) => {
+            shared.listener.refuse(&vote.question);
+            shared.reports.meter.refused();
+            if refused.term_lost
+                && let Some(term) = shared.state().gate.term()
+            {
+                shared.report(GateEvent::TermLost { term, why: refused.why.clone() });
+            }
+            shared.report(GateEvent::Refused { slot: refused.slot, why: refused.why });
+        }
+    }
+    shared.report_facts();
+}
+
+fn commit(shared: &Shared, vote: &Vote, keeper: &mut dyn Keeper, bytes: &mut Vec<u8>) -> Result<(), Refused> {
+    let refuse = |why: String| Refused { slot: None, why, term_lost: false };
+    read(&vote.source, len_max(vote.kind), bytes)
+        .map_err(|error| refuse(format!("{}: {error}", vote.source.display())))?;
+    let record = record::parse(vote.kind, bytes, &shared.identity)
+        .map_err(|error| refuse(format!("{}: {error}", vote.source.display())))?;
+    let mark = admit(shared, &record)?;
+    keep(shared, vote, keeper, mark, bytes)?;
+    let mut state = shared.state();
+    state.gate.committed(mark);
+    state.last = Some(record);
+    Ok(())
+}
+
+fn admit(shared: &Shared, record: &VoteRecord) -> Result<RecordMark, Refused> {
+    let slot = Some(record.last_slot);
+    let refuse = |why: String| Refused { slot, why, term_lost: false };
+    let state = shared.state();
+    let mark = state.gate.admit(record.kind, record.last_slot).map_err(|refusal| refuse(refusal.to_string()))?;
+    if let Some(last) = &state.last {
+        record::may_follow(record, last).map_err(|error| refuse(error.to_string()))?;
+    }
+    Ok(mark)
+}
+
+/// Asks until the outcome is certain, the caller is gone, the gate is closed on it, or `hold_max` is over.
+fn keep(shared: &Shared, vote: &Vote, keeper: &mut dyn Keeper, mark: RecordMark, bytes: &[u8]) -> Result<(), Refused> {
+    let refuse = |why: String, term_lost| Refused { slot: Some(mark.slot), why, term_lost };
+    let mut pause = RETRY_MIN;
+    loop {
+        let why = match keeper.keep(mark, bytes) {
+            Kept::Committed => return Ok(()),
+            Kept::TermLost(why) => return Err(refuse(why, true)),
+            Kept::Unsettled(why) => why,
+        };
+        shared.reports.meter.committer_is_alive();
+        if pause == RETRY_MIN {
+            shared.report(GateEvent::Waiting { slot: mark.slot, why: why.clone() });
+        }
+        let hold_max = shared.hold_max();
+        let left = hold_max.saturating_sub(vote.arrived.elapsed());
+        if left.is_zero() {
+            return Err(refuse(format!("not committed within gate.hold_max ({} ms): {why}", hold_max.as_millis()), false));
+        }
+        if !wait(shared, pause.min(left)) {
+            return Err(refuse(format!("the gate was closed on a vote that waited: {why}"), false));
+        }
+        if !shared.listener.still_asks(&vote.question) {
+            return Err(refuse("the validator ended while its vote waited".into(), false));
+        }
+        pause = (pause * 2).min(RETRY_MAX);
+    }
+}
+
+/// Waits, and says whether what waits may go on waiting.
+fn wait(shared: &Shared, pause: Duration) -> bool {
+    let state = shared.state();
+    if state.refusing {
+        return false;
+    }
+    match shared.changed.wait_timeout(state, pause) {
+        Ok((state, _)) => !state.refusing,
+        Err(_) => false,
+    }
+}
+
+/// Reads at most `max` bytes and one more, which tells that there are too many.
+fn read(path: &Path, max: usize, bytes: &mut Vec<u8>) -> io::Result<()> {
+    bytes.clear();
+    File::open(path)?.take(max as u64 + 1).read_to_end(bytes)?;
+    Ok(())
+}

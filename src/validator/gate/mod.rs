@@ -1,0 +1,236 @@
+//! The gate: where a vote of the child waits until its record is committed.
+//!
+//! The child asks before every rename and mkdir ([`filter`]). One thread takes the questions and answers at once
+//! whatever is no vote record of the staked identity; a second one commits the votes. It is fail-closed: a vote
+//! goes on only after the answer "committed"; when the supervisor dies the kernel fails the call, and the validator exits.
+//!
+//! ```text
+//! vote thread      receiver                 committer                    authority
+//!     | rename(.new) -> |                        |                            |
+//!     |                 | a record of ours? ---> | read, verify, order        |
+//!     |                 |                        | commit under the term ---> |
+//!     |                 |                        | <------------ committed    |
+//!     | <------------------------ go on -------- |                            |
+//!     | sends the vote                           |
+//! ```
+//!
+//! Failures: a record that is damaged, foreign or older than the last committed is refused (`EIO`); a commit whose outcome is
+//! unknown is repeated until the term is lost or `hold_max` is over, then refused. This module decides nothing about terms.
+
+mod committer;
+mod filter;
+mod listener;
+mod meter;
+pub(crate) mod pass_fd;
+mod receiver;
+mod self_test;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::Duration;
+
+use tokio::sync::{mpsc as events, watch};
+
+use super::pubkey::Pubkey;
+use super::record::{VoteRecord, file_name};
+use crate::engine::GateFacts;
+use crate::engine::values::{RecordKind, RecordMark, Term};
+use crate::engine::vote_gate::VoteGate;
+
+pub use filter::Filter;
+pub use listener::Listener;
+pub use meter::{Meter, Reading};
+pub use self_test::{SelfTestError, self_test};
+
+/// Votes that may wait at once. A validator has one thread that stores votes; more are no validator.
+const WAITING_MAX: usize = 64;
+/// How often an idle thread of the gate shows that it lives.
+const SIGN_OF_LIFE: Duration = Duration::from_millis(500);
+
+/// Keeps records. Called on the gate's own thread, one record at a time; may block.
+pub trait Keeper: Send {
+    /// Makes `bytes` durable as `mark`, if `mark.term` is still the newest.
+    fn keep(&mut self, mark: RecordMark, bytes: &[u8]) -> Kept;
+}
+
+/// What became of a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// It is committed.
+    Committed,
+    /// Its term is not current any more; it never will be committed.
+    TermLost(String),
+    /// Unknown, or failed in a way that may pass. Asking again settles it.
+    Unsettled(String),
+}
+
+/// What the gate tells besides its counters. Sent after the vote was answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GateEvent {
+    /// The thread that votes has loaded the record of its new identity.
+    Switched(RecordKind),
+    /// A commit is not settled at the first try, and the vote waits.
+    Waiting { slot: u64, why: String },
+    /// A vote was refused; the validator will exit.
+    Refused { slot: Option<u64>, why: String },
+    /// The term under which votes are committed is lost.
+    TermLost { term: Term, why: String },
+}
+
+/// Where the gate reports to.
+#[derive(Clone, Debug)]
+pub struct Reports {
+    pub facts: watch::Sender<GateFacts>,
+    pub events: events::UnboundedSender<GateEvent>,
+    /// Outlives the gate, so that counters go on over a restart of the child.
+    pub meter: Arc<Meter>,
+}
+
+/// The gate of one child. Dropping it closes the listener: whatever the child asks from then on fails.
+#[derive(Debug)]
+pub struct Gate {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    listener: Listener,
+    identity: Pubkey,
+    tower_name: String,
+    history_name: String,
+    /// The directory whose making marks a switch of identity, once known.
+    tower_dir: Mutex<Option<PathBuf>>,
+    hold_max_ms: AtomicU64,
+    state: Mutex<State>,
+    changed: Condvar,
+    reports: Reports,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    gate: VoteGate,
+    /// The record the next one is compared with.
+    last: Option<VoteRecord>,
+    /// What waits is to be refused.
+    refusing: bool,
+    /// No more questions will be served.
+    ended: bool,
+}
+
+impl Gate {
+    /// Starts serving a child's listener. Votes are refused until [`Self::open`].
+    ///
+    /// # Errors
+    /// When a thread cannot be started.
+    pub fn start(
+        listener: Listener,
+        identity: Pubkey,
+        hold_max: Duration,
+        keeper: Box<dyn Keeper>,
+        reports: Reports,
+    ) -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            listener,
+            identity,
+            tower_name: file_name(RecordKind::Tower, &identity),
+            history_name: file_name(RecordKind::VoteHistory, &identity),
+            tower_dir: Mutex::new(None),
+            hold_max_ms: AtomicU64::new(hold_max.as_millis() as u64),
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            reports,
+        });
+        let (votes, waiting) = mpsc::sync_channel(WAITING_MAX);
+        let (receiving, committing) = (Arc::clone(&shared), Arc::clone(&shared));
+        std::thread::Builder::new()
+            .name("gate".into())
+            .stack_size(256 * 1024)
+            .spawn(move || receiver::run(&receiving, &votes))?;
+        std::thread::Builder::new()
+            .name("gate-commit".into())
+            .stack_size(512 * 1024)
+            .spawn(move || committer::run(&committing, &waiting, keeper))?;
+        Ok(Self { shared })
+    }
+
+    /// Lets votes pass under `term`, each after its commit, none of them going behind `last`.
+    pub fn open(&self, term: Term, last: Option<(RecordMark, VoteRecord)>) {
+        let (mark, record) = last.unzip();
+        let mut state = self.shared.state();
+        state.gate.open(term, mark);
+        state.last = record;
+        state.refusing = false;
+        drop(state);
+        self.shared.report_facts();
+    }
+
+    /// Lets no vote begin, once none has come for `quiet`; returns when none waits. With no `quiet`, what waits is refused.
+    pub async fn close(&self, quiet: Duration) {
+        let meter = &self.shared.reports.meter;
+        while !quiet.is_zero() && (meter.waiting() > 0 || meter.silence() < quiet) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        let mut state = self.shared.state();
+        state.gate.close();
+        state.refusing = quiet.is_zero();
+        drop(state);
+        self.shared.changed.notify_all();
+        while meter.waiting() > 0 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        self.shared.report_facts();
+    }
+
+    /// Names the directory whose making by the voting thread marks a switch of identity.
+    pub fn set_tower_dir(&self, dir: PathBuf) {
+        *lock(&self.shared.tower_dir) = Some(dir);
+    }
+
+    /// Changes how long a vote may wait.
+    pub fn set_hold_max(&self, hold_max: Duration) {
+        self.shared.hold_max_ms.store(hold_max.as_millis() as u64, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        let mut state = self.shared.state();
+        state.gate.close();
+        state.refusing = true;
+        state.ended = true;
+        drop(state);
+        self.shared.changed.notify_all();
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    fn ended(&self) -> bool {
+        self.state().ended
+    }
+
+    fn report_facts(&self) {
+        let last = self.state().gate.last();
+        let waiting = self.reports.meter.waiting();
+        self.reports.facts.send_replace(GateFacts { last, waiting });
+    }
+
+    /// Nobody listens only when the supervisor ends.
+    fn report(&self, event: GateEvent) {
+        let _ = self.reports.events.send(event);
+    }
+
+    fn hold_max(&self) -> Duration {
+        Duration::from_millis(self.hold_max_ms.load(Ordering::Relaxed))
+    }
+}
+
+/// A panic of one thread of the gate ends the process, so a poisoned lock is never seen in practice.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
