@@ -11,7 +11,9 @@
 //! ```
 
 pub mod access;
+pub mod client;
 mod connection;
+pub mod render;
 pub mod server;
 pub mod socket;
 pub mod status;

@@ -146,16 +146,18 @@ pub struct Explain {
     #[serde(with = "role_name")]
     pub role: Role,
     pub since: Timestamp,
-    /// One sentence.
-    pub why: String,
-    /// What has to happen before the role changes; null when nothing is awaited.
-    pub waits_for: Option<String>,
-    /// What follows when it does.
-    pub then: Option<String>,
-    /// When the wait ends by itself.
+    /// The sentence of the transition that led here.
+    pub because: String,
+    /// What that transition adds, such as a slot or an error.
+    pub detail: Option<String>,
+    /// What is under way.
+    pub doing: String,
+    /// What would end this role; null when it ends as soon as what is under way is done.
+    pub next: Option<String>,
+    /// When what is under way has to be done.
     pub deadline: Option<Timestamp>,
-    /// What the deadline brings.
-    pub at_deadline: Option<String>,
+    /// What the deadline is for.
+    pub deadline_for: Option<String>,
 }
 
 /// One change of role.
