@@ -25,11 +25,13 @@ pub struct CastVote {
 
 /// A saved tower. `votes` are `(slot, confirmation count)`, oldest first; the real ones hold at
 /// most 31 and start at or above `root`.
+#[must_use]
 pub fn tower(key: &SigningKey, votes: &[(u64, u32)], root: Option<u64>) -> Vec<u8> {
     frame(key, TOWER_TAG, &tower_data(key, votes, root))
 }
 
 /// A saved vote history: what was cast in each slot at or above `root`.
+#[must_use]
 pub fn vote_history(
     key: &SigningKey,
     votes_cast: &BTreeMap<u64, Vec<CastVote>>,
@@ -40,6 +42,7 @@ pub fn vote_history(
 }
 
 /// The envelope of both kinds: tag, signature over `data`, length, `data`.
+#[must_use]
 pub fn frame(key: &SigningKey, tag: u32, data: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(76 + data.len());
     out.extend(tag.to_le_bytes());
@@ -50,6 +53,7 @@ pub fn frame(key: &SigningKey, tag: u32, data: &[u8]) -> Vec<u8> {
 }
 
 /// The signed part of a tower.
+#[must_use]
 pub fn tower_data(key: &SigningKey, votes: &[(u64, u32)], root: Option<u64>) -> Vec<u8> {
     let mut out = Vec::with_capacity(2400);
     out.extend(key.verifying_key().to_bytes());
@@ -116,6 +120,7 @@ fn hash_of(votes: &[(u64, u32)], salt: u8) -> [u8; 32] {
 }
 
 /// The signed part of a vote history.
+#[must_use]
 pub fn vote_history_data(
     key: &SigningKey,
     votes_cast: &BTreeMap<u64, Vec<CastVote>>,
