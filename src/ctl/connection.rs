@@ -122,7 +122,8 @@ async fn read_line(stream: &mut UnixStream) -> Result<Vec<u8>, ReadError> {
     }
 }
 
-/// Writes replies until the last one. False when the client went away first.
+/// Writes replies until the last one, which ends it whether the client takes it or not. False when
+/// the client went away before.
 async fn relay(
     stream: &mut UnixStream,
     limits: Limits,
@@ -140,11 +141,11 @@ async fn relay(
         });
         let line = wire::reply_line(&reply);
         let written = timeout(limits.write, to_client.write_all(line.as_bytes())).await;
-        if !matches!(written, Ok(Ok(()))) {
-            return false;
-        }
         if reply.is_last() {
             return true;
+        }
+        if !matches!(written, Ok(Ok(()))) {
+            return false;
         }
     }
 }

@@ -137,3 +137,6 @@ pub async fn serve(
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

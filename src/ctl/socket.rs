@@ -21,7 +21,8 @@ use super::access::Group;
 pub const PATH_BYTES_MAX: usize = 107;
 const DIR_MODE: u32 = 0o750;
 const SOCKET_MODE: u32 = 0o660;
-const BACKLOG: i32 = 128;
+/// Clients that wait for a place; a full queue fails those that do not wait in `connect`.
+const BACKLOG: i32 = 1024;
 
 /// The control socket cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -229,4 +230,125 @@ fn give(path: &Path, mode: u32, group: Option<&Group>) -> Result<(), ListenError
 fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ListenError {
     let path = path.to_path_buf();
     move |source| ListenError::Io { what, path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::symlink_metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    /// A group of this process that is not the one its files get anyway, where it has such a one.
+    fn own_group() -> Group {
+        let own = nix::unistd::getegid();
+        let gid = if nix::unistd::geteuid().is_root() {
+            54_321
+        } else {
+            own.as_raw()
+        };
+        Group {
+            name: "operators".into(),
+            gid,
+        }
+    }
+
+    #[test]
+    fn the_socket_and_its_new_directory_get_their_modes_and_group() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run/deeper/ctl.sock");
+        let group = own_group();
+        let listening = listen_on(&path, Some(&group)).unwrap();
+        assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o660, 0o750));
+        for made in [&path, path.parent().unwrap()] {
+            assert_eq!(fs::symlink_metadata(made).unwrap().gid(), group.gid);
+        }
+        UnixStream::connect(&path).unwrap();
+        drop(listening);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_directory_that_exists_is_left_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o711)).unwrap();
+        let _listening = listen_on(&dir.path().join("s"), Some(&own_group())).unwrap();
+        assert_eq!(mode(dir.path()), 0o711);
+    }
+
+    #[test]
+    fn a_dead_socket_is_replaced_and_a_live_one_respected() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ctl.sock");
+        drop(UnixListener::bind(&path).unwrap());
+        let first = listen_on(&path, None).unwrap();
+        let error = listen_on(&path, None).unwrap_err();
+        assert!(matches!(error, ListenError::InUse(_)), "{error}");
+        assert!(
+            error.to_string().contains("another supervisor answers"),
+            "{error}"
+        );
+        UnixStream::connect(&path).unwrap();
+        drop(first);
+        listen_on(&path, None).unwrap();
+    }
+
+    #[test]
+    fn a_live_socket_whose_queue_is_full_counts_as_live_without_waiting() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ctl.sock");
+        let flags = SockFlag::SOCK_CLOEXEC;
+        let fd = socket(AddressFamily::Unix, SockType::Stream, flags, None).unwrap();
+        bind(fd.as_raw_fd(), &UnixAddr::new(&path).unwrap()).unwrap();
+        listen(&fd, Backlog::new(1).unwrap()).unwrap();
+        let mut waiting = Vec::new();
+        while waiting.len() < 2 {
+            waiting.push(UnixStream::connect(&path).unwrap());
+        }
+        assert!(matches!(listen_on(&path, None), Err(ListenError::InUse(_))));
+    }
+
+    #[test]
+    fn a_file_in_the_way_is_neither_removed_nor_listened_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ctl.sock");
+        fs::write(&path, "precious").unwrap();
+        let error = listen_on(&path, None).unwrap_err();
+        assert!(matches!(error, ListenError::NotASocket(_)), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+    }
+
+    #[test]
+    fn a_socket_that_another_has_put_in_its_place_is_not_removed_at_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ctl.sock");
+        let first = listen_on(&path, None).unwrap();
+        fs::rename(&path, dir.path().join("old")).unwrap();
+        let _second = UnixListener::bind(&path).unwrap();
+        drop(first);
+        UnixStream::connect(&path).unwrap();
+    }
+
+    #[test]
+    fn a_path_of_108_bytes_is_refused_with_its_length_and_one_of_107_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let room = PATH_BYTES_MAX - dir.path().as_os_str().len() - 1;
+        listen_on(&dir.path().join("s".repeat(room)), None).unwrap();
+        let error = listen_on(&dir.path().join("s".repeat(room + 1)), None).unwrap_err();
+        assert!(error.to_string().contains("is 108 bytes long"), "{error}");
+        assert!(error.to_string().contains("[control] socket"), "{error}");
+    }
+
+    #[test]
+    fn a_group_is_found_by_name_or_named_as_missing() {
+        assert_eq!(group_named("root").unwrap().gid, 0);
+        let error = group_named("no-such-group-here").unwrap_err().to_string();
+        assert!(
+            error.contains("`no-such-group-here`") && error.contains("groupadd"),
+            "{error}"
+        );
+    }
 }

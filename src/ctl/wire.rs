@@ -258,3 +258,7 @@ fn line<T: Serialize>(message: &T) -> String {
     text.push('\n');
     text
 }
+
+#[cfg(test)]
+#[path = "wire_tests.rs"]
+mod tests;
