@@ -36,6 +36,11 @@ fn exchange(socket: &Path, request: &Value) -> std::io::Result<String> {
     Ok(answer)
 }
 
+/// Whether all of its services are up.
+pub(crate) fn has_started(ledger: &Path) -> bool {
+    call(ledger, "startProgress", json!([])).is_ok_and(|progress| progress == "Running")
+}
+
 /// Takes all authorized voters away: from the answer on the validator builds no vote.
 pub(crate) fn mute(ledger: &Path) -> Result<(), String> {
     call(ledger, "removeAllAuthorizedVoters", json!([])).map(drop)

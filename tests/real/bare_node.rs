@@ -34,10 +34,10 @@ fn a_bare_node_votes_and_falls_silent_when_muted(protocol: Protocol) {
     let a = cluster.node("a");
     a.point_link_at(&a.staked.path);
     let mut process = cluster.start_bare(&a);
-    until("the admin socket answers", VOTES_WITHIN, || {
-        admin::call(a.ledger(), "contactInfo", serde_json::json!([])).ok()
+    until("a has started", VOTES_WITHIN, || {
+        admin::has_started(a.ledger()).then_some(())
     });
-    clock.say("admin socket of a answers");
+    clock.say("a has started");
     chain.wait_until_our_vote_at_or_after(1, VOTES_WITHIN);
     clock.say("first vote of a landed");
     let slots_behind = chain

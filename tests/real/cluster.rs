@@ -1,8 +1,7 @@
 //! A cluster of real validators on this machine: a bootstrap and a relay that are always on, and the material for
 //! our own nodes, which the tests start themselves, bare or under the supervisor.
 //!
-//! Everything lies in one temporary directory and listens on one loopback subnet, both of this cluster alone. At the
-//! end, also by panic, every process that names the directory is killed by its id, and the directory is removed.
+//! Everything lies in one temporary directory of this cluster alone, and listens on ports of this process. At the end, also by panic, every process that names the directory is killed by its id, and the directory is removed.
 
 use std::ffi::OsString;
 use std::fs;
@@ -14,9 +13,10 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::admin;
 use crate::chain::Chain;
 use crate::genesis::{self, Genesis, Protocol, Tools, Voter};
-use crate::launch::{Launch, RPC_PORT};
+use crate::launch::{Launch, Ports};
 use crate::node::Node;
 use crate::process::{Process, kill_all_naming};
 use crate::rpc::Rpc;
@@ -37,6 +37,7 @@ pub(crate) struct Cluster {
     pub(crate) protocol: Protocol,
     genesis: Genesis,
     tools: Tools,
+    ports: Ports,
     preload: Option<PathBuf>,
     always_on: Vec<Process>,
     dir: TempDir,
@@ -60,12 +61,13 @@ impl Cluster {
             genesis: genesis::make(&tools, dir.path(), protocol),
             preload: preload_where_needed(dir.path()),
             tools,
+            ports: Ports::of_this_process(),
             always_on: Vec::new(),
             dir,
             _turn: turn,
         };
         cluster.start_always_on("bootstrap", cluster.genesis.bootstrap.clone(), None);
-        cluster.await_rpc();
+        cluster.await_bootstrap();
         cluster.start_always_on(
             "relay",
             cluster.genesis.relay.clone(),
@@ -123,7 +125,7 @@ impl Cluster {
     /// The chain and our votes on it, seen from the bootstrap.
     pub(crate) fn chain(&self) -> Chain {
         Chain::new(
-            Rpc::new(address(BOOTSTRAP_HOST), RPC_PORT),
+            Rpc::new(address(BOOTSTRAP_HOST), self.ports.rpc()),
             &self.genesis.ours.vote_account,
             self.protocol,
         )
@@ -149,6 +151,7 @@ impl Cluster {
         Launch {
             validator: self.tools.path("agave-validator"),
             address: address(host),
+            ports: self.ports,
             ledger,
             identity: voter.identity.path.clone(),
             voter: voter.identity.path.clone(),
@@ -169,9 +172,12 @@ impl Cluster {
         self.always_on.push(process);
     }
 
-    fn await_rpc(&mut self) {
-        let chain = self.chain();
-        self.await_up("the bootstrap answers", |_| chain.slot().ok());
+    /// The RPC answers before the server that tells a joining node its address does.
+    fn await_bootstrap(&mut self) {
+        let [ledger, _] = self.ledgers_always_on();
+        self.await_up("the bootstrap has started", |_| {
+            admin::has_started(&ledger).then_some(())
+        });
     }
 
     fn await_relay_votes(&mut self) {
@@ -205,10 +211,9 @@ impl Drop for Cluster {
 const BOOTSTRAP_HOST: u8 = 1;
 const RELAY_HOST: u8 = 2;
 
-/// Address `host` in a subnet of 127/8 that belongs to this test process, so that two runs never meet.
+/// Turbine counts nodes by address, so every node has its own.
 fn address(host: u8) -> Ipv4Addr {
-    let [.., high, low] = std::process::id().to_be_bytes();
-    Ipv4Addr::new(127, high.max(1), low, host)
+    Ipv4Addr::new(127, 0, 0, host)
 }
 
 /// Compiles the library that answers for the open-file limit, where the limit cannot be raised.

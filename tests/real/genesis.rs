@@ -50,6 +50,7 @@ const BOOTSTRAP_STAKE_SOL: u64 = 1000;
 const RELAY_STAKE_SOL: u64 = 150;
 const OUR_STAKE_SOL: u64 = 10;
 const BALANCE_SOL: u64 = 500;
+const FAUCET_LAMPORTS: u64 = 500 * LAMPORTS_PER_SOL;
 
 impl Tools {
     /// Takes the directory from `SUPERVISOR_AGAVE_BIN`; a test without it fails, it is never skipped.
@@ -156,6 +157,9 @@ pub(crate) fn make(tools: &Tools, dir: &Path, protocol: Protocol) -> Genesis {
         ])
         .arg("--validator-accounts-file")
         .arg(&accounts)
+        // Without these two the tool reads the keypair of the user's own wallet, and fails where there is none.
+        .args(["--faucet-pubkey", &bootstrap.identity.pubkey])
+        .args(["--faucet-lamports", &FAUCET_LAMPORTS.to_string()])
         .arg("--ledger")
         .arg(&genesis.ledger);
     if let Some(bls_pubkey) = &bootstrap.bls_pubkey {

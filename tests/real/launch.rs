@@ -7,16 +7,50 @@ use std::ffi::OsString;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
-/// Every node has an address of its own, so all use the same ports.
-pub(crate) const GOSSIP_PORT: u16 = 18_000;
-pub(crate) const RPC_PORT: u16 = 18_899;
-const DYNAMIC_PORTS: &str = "18001-18040";
+/// The ports of a cluster: every node has an address of its own, so all use the same ones.
+///
+/// The first node must be 127.0.0.1, because a node without an entrypoint that is bound to any loopback address
+/// advertises that one. So two clusters on one machine are kept apart by their ports.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ports {
+    base: u16,
+}
+
+impl Ports {
+    /// A block of ports below the ephemeral range that belongs to this test process.
+    pub(crate) fn of_this_process() -> Self {
+        let blocks = (EPHEMERAL_PORTS_FROM - FIRST_PORT) / PORTS_OF_A_CLUSTER;
+        let block = std::process::id() % u32::from(blocks);
+        Self {
+            base: FIRST_PORT + block as u16 * PORTS_OF_A_CLUSTER,
+        }
+    }
+
+    fn gossip(self) -> u16 {
+        self.base
+    }
+
+    /// Publish-subscribe takes the one after it.
+    pub(crate) fn rpc(self) -> u16 {
+        self.base + 1
+    }
+
+    /// The validator asks for at least 26.
+    fn dynamic(self) -> String {
+        format!("{}-{}", self.base + 3, self.base + PORTS_OF_A_CLUSTER - 1)
+    }
+}
+
+const FIRST_PORT: u16 = 18_000;
+const EPHEMERAL_PORTS_FROM: u16 = 32_768;
+const PORTS_OF_A_CLUSTER: u16 = 40;
 
 /// What the command line of one node is made of.
 #[derive(Clone, Debug)]
 pub(crate) struct Launch {
     pub(crate) validator: PathBuf,
     pub(crate) address: Ipv4Addr,
+    pub(crate) ports: Ports,
     pub(crate) ledger: PathBuf,
     /// A keypair file or a link to one.
     pub(crate) identity: PathBuf,
@@ -52,14 +86,17 @@ impl Launch {
             ("--ledger", self.ledger.clone().into()),
             ("--bind-address", address.clone().into()),
             ("--rpc-bind-address", address.into()),
-            ("--rpc-port", RPC_PORT.to_string().into()),
-            ("--gossip-port", GOSSIP_PORT.to_string().into()),
-            ("--dynamic-port-range", DYNAMIC_PORTS.into()),
+            ("--rpc-port", self.ports.rpc().to_string().into()),
+            ("--gossip-port", self.ports.gossip().to_string().into()),
+            ("--dynamic-port-range", self.ports.dynamic().into()),
             ("--log", "-".into()),
         ];
         options.extend(FRUGAL.map(|(flag, value)| (flag, value.into())));
         if let Some(entrypoint) = self.entrypoint {
-            options.push(("--entrypoint", format!("{entrypoint}:{GOSSIP_PORT}").into()));
+            options.push((
+                "--entrypoint",
+                format!("{entrypoint}:{}", self.ports.gossip()).into(),
+            ));
         }
         options
     }

@@ -10,7 +10,7 @@ use validator_supervisor::validator::pubkey::Pubkey;
 use validator_supervisor::validator::record;
 
 use crate::genesis::{Key, Protocol};
-use crate::launch::{Launch, RPC_PORT};
+use crate::launch::Launch;
 use crate::rpc::Rpc;
 
 /// What starts and observes one of our validators.
@@ -54,7 +54,7 @@ impl Node {
     }
 
     pub(crate) fn rpc(&self) -> Rpc {
-        Rpc::new(self.launch.address, RPC_PORT)
+        Rpc::new(self.launch.address, self.launch.ports.rpc())
     }
 
     /// The vote record of the staked identity, once there is one.
