@@ -107,11 +107,20 @@ impl Loaded {
 
     /// Fills what the file leaves open from the validator's command line. What the file says stays.
     pub fn fill(&mut self, found: FromCommandLine) {
-        let Config {
+        let filled = self.config.fill(found);
+        self.sources
+            .extend(filled.map(|key| (key, Source::CommandLine)));
+    }
+}
+
+impl Config {
+    /// Fills what is open from the validator's command line, and names the keys that were filled.
+    pub fn fill(&mut self, found: FromCommandLine) -> impl Iterator<Item = &'static str> + use<> {
+        let Self {
             identity,
             validator,
             ..
-        } = &mut self.config;
+        } = self;
         let filled = [
             ("identity.link", fill_one(&mut identity.link, found.link)),
             (
@@ -128,9 +137,10 @@ impl Loaded {
             ),
             ("validator.rpc", fill_one(&mut validator.rpc, found.rpc)),
         ];
-        let noted = filled.into_iter().filter(|(_, filled)| *filled);
-        self.sources
-            .extend(noted.map(|(key, _)| (key, Source::CommandLine)));
+        filled
+            .into_iter()
+            .filter(|(_, filled)| *filled)
+            .map(|(key, _)| key)
     }
 }
 
