@@ -22,6 +22,7 @@ use super::wire::{Reply, Request, Verdict};
 
 /// A supervisor that is well answers within milliseconds; one that says nothing for this long hangs.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+const WATCH_EVERY: Duration = Duration::from_secs(1);
 
 /// One run of `supervisor ctl`.
 #[derive(Clone, Debug)]
@@ -73,6 +74,7 @@ pub fn run(options: &Options) -> Outcome {
                 options,
                 interrupt,
                 answer_within: ANSWER_WITHIN,
+                watch_every: WATCH_EVERY,
             }
             .run(&mut output)
         });
@@ -87,6 +89,7 @@ struct Client<'a> {
     options: &'a Options,
     interrupt: Interrupt,
     answer_within: Duration,
+    watch_every: Duration,
 }
 
 impl Client<'_> {

@@ -38,8 +38,10 @@ pub(super) struct Link<'a> {
     stream: UnixStream,
     path: PathBuf,
     interrupt: &'a Interrupt,
-    /// Received, and not yet a whole line.
+    /// Received, and not yet taken as a line.
     received: Vec<u8>,
+    /// How much of it is known to hold no line's end.
+    searched: usize,
 }
 
 impl Interrupt {
@@ -117,6 +119,7 @@ impl<'a> Link<'a> {
             path: path.into(),
             interrupt,
             received: Vec::new(),
+            searched: 0,
         })
     }
 
@@ -136,8 +139,7 @@ impl<'a> Link<'a> {
         within: Duration,
     ) -> Result<Reply, ClientError> {
         loop {
-            if let Some(end) = self.received.iter().position(|&b| b == b'\n') {
-                let line: Vec<u8> = self.received.drain(..=end).collect();
+            if let Some(line) = self.take_line() {
                 return Ok(wire::parse_reply(&line)?);
             }
             if self.received.len() > REPLY_BYTES_MAX {
@@ -157,6 +159,17 @@ impl<'a> Link<'a> {
                 }
             }
         }
+    }
+
+    fn take_line(&mut self) -> Option<Vec<u8>> {
+        let unseen = &self.received[self.searched..];
+        let Some(end) = unseen.iter().position(|&b| b == b'\n') else {
+            self.searched = self.received.len();
+            return None;
+        };
+        let end = self.searched + end;
+        self.searched = 0;
+        Some(self.received.drain(..=end).collect())
     }
 
     fn receive(&mut self) -> Result<(), ClientError> {

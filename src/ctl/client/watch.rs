@@ -3,7 +3,7 @@
 
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nix::poll::PollFlags;
 
@@ -15,7 +15,6 @@ use crate::ctl::status::Status;
 use crate::ctl::time::Timestamp;
 use crate::ctl::wire::{Reply, Request};
 
-const EVERY: Duration = Duration::from_secs(1);
 /// Cursor home (ECMA-48 CUP), and erase to the end of the line (EL) and of the screen (ED).
 const HOME: &str = "\x1b[H";
 const END_LINE: &str = "\x1b[K\n";
@@ -47,7 +46,7 @@ pub(super) fn repeat(
             return Ok(Outcome::Done);
         };
         last = Some(line);
-        let next = Some(Instant::now() + EVERY);
+        let next = Some(Instant::now() + client.watch_every);
         match client.interrupt.wait(reader, PollFlags::empty(), next) {
             Ok(Woken::TimeUp) => {}
             Ok(Woken::Ready | Woken::Interrupted) => return Ok(Outcome::Done),
