@@ -57,7 +57,11 @@ impl TwoFiles {
     /// The directory cannot be opened.
     pub fn new(newest: PathBuf) -> io::Result<Self> {
         let directory = File::open(parent(&newest))?;
-        Ok(Self { older: with_suffix(&newest, ".older"), newest, directory })
+        Ok(Self {
+            older: with_suffix(&newest, ".older"),
+            newest,
+            directory,
+        })
     }
 
     #[must_use]
@@ -89,7 +93,13 @@ impl TwoFiles {
     }
 
     fn exchange(&self) -> io::Result<()> {
-        let exchanged = renameat2(AT_FDCWD, &self.older, AT_FDCWD, &self.newest, RenameFlags::RENAME_EXCHANGE);
+        let exchanged = renameat2(
+            AT_FDCWD,
+            &self.older,
+            AT_FDCWD,
+            &self.newest,
+            RenameFlags::RENAME_EXCHANGE,
+        );
         match exchanged {
             Ok(()) => Ok(()),
             // The first content of all.
@@ -109,7 +119,12 @@ impl TwoFiles {
 }
 
 fn open_for_writing(path: &Path, truncate: bool) -> io::Result<File> {
-    OpenOptions::new().write(true).create(true).truncate(truncate).mode(0o600).open(path)
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(truncate)
+        .mode(0o600)
+        .open(path)
 }
 
 fn sync_directory(path: &Path) -> io::Result<()> {
@@ -117,7 +132,9 @@ fn sync_directory(path: &Path) -> io::Result<()> {
 }
 
 fn parent(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    path.parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
@@ -160,7 +177,10 @@ mod tests {
         let dir = tempfile::tempdir()?;
         let path = dir.path().join("holding");
         replace(&path, b"x")?;
-        assert_eq!(std::fs::metadata(&path)?.permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            std::fs::metadata(&path)?.permissions().mode() & 0o777,
+            0o600
+        );
         Ok(())
     }
 }

@@ -20,7 +20,11 @@ pub enum OpenError {
     #[error("{}: {source}", path.display())]
     Io { path: PathBuf, source: io::Error },
     #[error("{} is damaged: {error}. {remedy}", path.display())]
-    Damaged { path: PathBuf, error: FormError, remedy: String },
+    Damaged {
+        path: PathBuf,
+        error: FormError,
+        remedy: String,
+    },
     #[error("{} belongs to another identity, {}: point state_dir elsewhere, or move the file away", path.display(), bs58::encode(found).into_string())]
     OtherIdentity { path: PathBuf, found: [u8; 32] },
 }
@@ -56,12 +60,24 @@ impl Local {
     /// # Errors
     /// A file that cannot be read, is damaged or belongs to another identity, each by its name.
     pub fn open(dir: &Path, identity: [u8; 32]) -> Result<Self, OpenError> {
-        let files = TwoFiles::new(dir.join("record")).map_err(|source| OpenError::Io { path: dir.to_owned(), source })?;
+        let files = TwoFiles::new(dir.join("record")).map_err(|source| OpenError::Io {
+            path: dir.to_owned(),
+            source,
+        })?;
         let holding_path = dir.join("holding");
         let holding = read_holding(&holding_path, identity)?;
         let record = read_newest(&files, identity)?;
         let mark = record.map(|record| record.mark);
-        Ok(Self { identity, holding_path, files, inner: Mutex::new(Inner { holding, mark, form: Vec::new() }) })
+        Ok(Self {
+            identity,
+            holding_path,
+            files,
+            inner: Mutex::new(Inner {
+                holding,
+                mark,
+                form: Vec::new(),
+            }),
+        })
     }
 
     /// Whether this node held the term when its files were last written.
@@ -77,7 +93,14 @@ impl Local {
     pub fn acquire(&self) -> io::Result<Term> {
         let mut inner = self.inner();
         let term = Term(inner.holding.term.0 + 1);
-        self.hold(&mut inner, Holding { term, holds: true, identity: self.identity })?;
+        self.hold(
+            &mut inner,
+            Holding {
+                term,
+                holds: true,
+                identity: self.identity,
+            },
+        )?;
         Ok(term)
     }
 
@@ -90,7 +113,10 @@ impl Local {
         if !inner.holding.holds || (term != Term(0) && term != inner.holding.term) {
             return Ok(());
         }
-        let released = Holding { holds: false, ..inner.holding };
+        let released = Holding {
+            holds: false,
+            ..inner.holding
+        };
         self.hold(&mut inner, released)
     }
 
@@ -102,12 +128,19 @@ impl Local {
         let mut inner = self.inner();
         let Holding { term, holds, .. } = inner.holding;
         if !holds || mark.term != term {
-            return Err(CommitError::TermLost { asked: mark.term, now: term, holds });
+            return Err(CommitError::TermLost {
+                asked: mark.term,
+                now: term,
+                holds,
+            });
         }
         stored::write_record(&mut inner.form, mark, &self.identity, bytes);
         self.files
             .write(&inner.form)
-            .map_err(|source| CommitError::Io { path: self.files.newest().to_owned(), source })?;
+            .map_err(|source| CommitError::Io {
+                path: self.files.newest().to_owned(),
+                source,
+            })?;
         inner.mark = Some(mark);
         Ok(())
     }
@@ -140,13 +173,28 @@ impl Local {
 }
 
 fn read_holding(path: &Path, identity: [u8; 32]) -> Result<Holding, OpenError> {
-    let none = Holding { term: Term(0), holds: false, identity };
-    let Some(form) = read(path)? else { return Ok(none) };
-    let remedy = || "move it away to start without a term; this node then waits for `supervisor ctl promote`".to_owned();
-    let holding = stored::read_holding(&form)
-        .map_err(|error| OpenError::Damaged { path: path.to_owned(), error, remedy: remedy() })?;
+    let none = Holding {
+        term: Term(0),
+        holds: false,
+        identity,
+    };
+    let Some(form) = read(path)? else {
+        return Ok(none);
+    };
+    let remedy = || {
+        "move it away to start without a term; this node then waits for `supervisor ctl promote`"
+            .to_owned()
+    };
+    let holding = stored::read_holding(&form).map_err(|error| OpenError::Damaged {
+        path: path.to_owned(),
+        error,
+        remedy: remedy(),
+    })?;
     if holding.identity != identity {
-        return Err(OpenError::OtherIdentity { path: path.to_owned(), found: holding.identity });
+        return Err(OpenError::OtherIdentity {
+            path: path.to_owned(),
+            found: holding.identity,
+        });
     }
     Ok(holding)
 }
@@ -157,14 +205,22 @@ fn read_newest(files: &TwoFiles, identity: [u8; 32]) -> Result<Option<StoredReco
     let older = older.filter(|record| record.identity == identity);
     let newest = match read(files.newest())? {
         None => None,
-        Some(form) => Some(stored::read_record(&form).map_err(|error| damaged(files, error, older.as_ref()))?),
+        Some(form) => Some(
+            stored::read_record(&form).map_err(|error| damaged(files, error, older.as_ref()))?,
+        ),
     };
     if let Some(record) = &newest
         && record.identity != identity
     {
-        return Err(OpenError::OtherIdentity { path: files.newest().to_owned(), found: record.identity });
+        return Err(OpenError::OtherIdentity {
+            path: files.newest().to_owned(),
+            found: record.identity,
+        });
     }
-    Ok(newest.into_iter().chain(older).max_by_key(|record| (record.mark.term, record.mark.seq)))
+    Ok(newest
+        .into_iter()
+        .chain(older)
+        .max_by_key(|record| (record.mark.term, record.mark.seq)))
 }
 
 fn damaged(files: &TwoFiles, error: FormError, older: Option<&StoredRecord>) -> OpenError {
@@ -175,11 +231,21 @@ fn damaged(files: &TwoFiles, error: FormError, older: Option<&StoredRecord>) -> 
             files.older().display(),
             older.mark.slot
         ),
-        None => format!("there is no older copy at {}: restore the file from a backup", files.older().display()),
+        None => format!(
+            "there is no older copy at {}: restore the file from a backup",
+            files.older().display()
+        ),
     };
-    OpenError::Damaged { path, error, remedy }
+    OpenError::Damaged {
+        path,
+        error,
+        remedy,
+    }
 }
 
 fn read(path: &Path) -> Result<Option<Vec<u8>>, OpenError> {
-    durable_file::read(path, FILE_MAX).map_err(|source| OpenError::Io { path: path.to_owned(), source })
+    durable_file::read(path, FILE_MAX).map_err(|source| OpenError::Io {
+        path: path.to_owned(),
+        source,
+    })
 }

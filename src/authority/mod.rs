@@ -82,4 +82,12 @@ impl Authority {
             Self::Local(local) => local.holds(),
         }
     }
+
+    /// What is known of the newest committed record.
+    #[must_use]
+    pub fn newest_mark(&self) -> Option<RecordMark> {
+        match self {
+            Self::Local(local) => local.mark(),
+        }
+    }
 }

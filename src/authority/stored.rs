@@ -23,7 +23,9 @@ pub enum FormError {
     Truncated { len: usize },
     #[error("it is not a file of this program")]
     Magic,
-    #[error("it has version {found}, and this program reads version {VERSION}: use the newer program that wrote it")]
+    #[error(
+        "it has version {found}, and this program reads version {VERSION}: use the newer program that wrote it"
+    )]
     Version { found: u16 },
     #[error("its checksum does not match its content")]
     Checksum,
@@ -67,14 +69,20 @@ pub fn write_record(out: &mut Vec<u8>, mark: RecordMark, identity: &[u8; 32], by
 /// Anything that was not written by [`write_record`], whole and unchanged.
 pub fn read_record(form: &[u8]) -> Result<StoredRecord, FormError> {
     let payload = open(form, RECORD_MAGIC)?;
-    let (fields, bytes) = payload.split_at_checked(RECORD_FIELDS).ok_or(FormError::Fields)?;
+    let (fields, bytes) = payload
+        .split_at_checked(RECORD_FIELDS)
+        .ok_or(FormError::Fields)?;
     let mark = RecordMark {
         term: Term(u64_at(fields, 0)?),
         seq: u64_at(fields, 8)?,
         slot: u64_at(fields, 16)?,
         kind: kind_of(fields[24])?,
     };
-    Ok(StoredRecord { mark, identity: identity_at(fields, 25)?, bytes: bytes.to_vec() })
+    Ok(StoredRecord {
+        mark,
+        identity: identity_at(fields, 25)?,
+        bytes: bytes.to_vec(),
+    })
 }
 
 /// The stored form of a holding.
@@ -98,7 +106,11 @@ pub fn read_holding(form: &[u8]) -> Result<Holding, FormError> {
     if fields.len() != HOLDING_FIELDS || fields[8] > 1 {
         return Err(FormError::Fields);
     }
-    Ok(Holding { term: Term(u64_at(fields, 0)?), holds: fields[8] == 1, identity: identity_at(fields, 9)? })
+    Ok(Holding {
+        term: Term(u64_at(fields, 0)?),
+        holds: fields[8] == 1,
+        identity: identity_at(fields, 9)?,
+    })
 }
 
 fn begin(out: &mut Vec<u8>, magic: &[u8; 8]) {
@@ -131,12 +143,17 @@ fn open<'a>(form: &'a [u8], magic: &[u8; 8]) -> Result<&'a [u8], FormError> {
 }
 
 fn u64_at(fields: &[u8], at: usize) -> Result<u64, FormError> {
-    let bytes = fields.get(at..at + 8).and_then(|bytes| bytes.try_into().ok());
+    let bytes = fields
+        .get(at..at + 8)
+        .and_then(|bytes| bytes.try_into().ok());
     bytes.map(u64::from_le_bytes).ok_or(FormError::Fields)
 }
 
 fn identity_at(fields: &[u8], at: usize) -> Result<[u8; 32], FormError> {
-    fields.get(at..at + 32).and_then(|bytes| bytes.try_into().ok()).ok_or(FormError::Fields)
+    fields
+        .get(at..at + 32)
+        .and_then(|bytes| bytes.try_into().ok())
+        .ok_or(FormError::Fields)
 }
 
 fn kind_byte(kind: RecordKind) -> u8 {
@@ -161,7 +178,17 @@ mod tests {
 
     fn form(bytes: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
-        write_record(&mut out, RecordMark { term: Term(7), seq: 9, slot: 11, kind: RecordKind::VoteHistory }, &[3; 32], bytes);
+        write_record(
+            &mut out,
+            RecordMark {
+                term: Term(7),
+                seq: 9,
+                slot: 11,
+                kind: RecordKind::VoteHistory,
+            },
+            &[3; 32],
+            bytes,
+        );
         out
     }
 
@@ -177,7 +204,11 @@ mod tests {
 
     #[test]
     fn a_holding_comes_back_as_it_was() {
-        let holding = Holding { term: Term(u64::MAX), holds: true, identity: [8; 32] };
+        let holding = Holding {
+            term: Term(u64::MAX),
+            holds: true,
+            identity: [8; 32],
+        };
         assert_eq!(read_holding(&holding_form(&holding)), Ok(holding));
         assert_eq!(read_record(&holding_form(&holding)), Err(FormError::Magic));
     }

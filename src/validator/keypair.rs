@@ -125,6 +125,12 @@ impl Keypair {
         self.pubkey
     }
 
+    /// Secret and public half, for the admin RPC alone. Do not copy them into memory that is not wiped.
+    #[must_use]
+    pub fn secret_bytes(&self) -> &[u8; KEYPAIR_BYTES] {
+        &self.bytes
+    }
+
     /// The file it was read from.
     #[must_use]
     pub fn path(&self) -> &Path {

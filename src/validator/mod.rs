@@ -11,3 +11,5 @@ pub mod pubkey;
 pub mod record;
 pub mod gate;
 pub mod process;
+pub mod ledger_lock;
+pub mod limits;

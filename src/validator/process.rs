@@ -20,7 +20,13 @@ use super::gate::{Filter, Listener, pass_fd};
 use crate::engine::Exit;
 
 /// Variables that are the supervisor's own business with its service manager.
-const STRIPPED: [&str; 5] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID"];
+const STRIPPED: [&str; 5] = [
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+];
 
 /// What to run: the words behind `--`.
 #[derive(Clone, Debug)]
@@ -37,7 +43,11 @@ pub enum StartError {
     #[error("{} cannot be executed: check its mode (`chmod +x`), its `#!` line and the mount options of its disk", .0.display())]
     NotExecutable(PathBuf, #[source] io::Error),
     #[error("{} could not be started behind the vote gate: {error}", path.display())]
-    Failed { path: PathBuf, #[source] error: io::Error },
+    Failed {
+        path: PathBuf,
+        #[source]
+        error: io::Error,
+    },
 }
 
 /// A running child.
@@ -53,21 +63,33 @@ impl Process {
     /// The command cannot be run, or the kernel refuses the filter.
     pub fn start(command: &CommandLine) -> Result<(Self, Listener), StartError> {
         let path = PathBuf::from(&command.program);
-        let failed = |error| StartError::Failed { path: path.clone(), error };
+        let failed = |error| StartError::Failed {
+            path: path.clone(),
+            error,
+        };
         let (ours, theirs) = UnixStream::pair().map_err(failed)?;
         let started = prepare(command, theirs).and_then(|mut command| command.spawn());
         let child = started.map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => StartError::NotFound(path.clone()),
             io::ErrorKind::PermissionDenied => StartError::NotExecutable(path.clone(), error),
-            _ if error.raw_os_error() == Some(libc::ENOEXEC) => StartError::NotExecutable(path.clone(), error),
-            _ => StartError::Failed { path: path.clone(), error },
+            _ if error.raw_os_error() == Some(libc::ENOEXEC) => {
+                StartError::NotExecutable(path.clone(), error)
+            }
+            _ => StartError::Failed {
+                path: path.clone(),
+                error,
+            },
         })?;
-        let process = Self { pid: Pid::from_raw(child.id() as i32) };
+        let process = Self {
+            pid: Pid::from_raw(child.id() as i32),
+        };
         match pass_fd::receive(ours.as_fd()) {
             Ok(Some(listener)) => Ok((process, Listener::new(listener))),
             other => {
                 process.signal(Signal::SIGKILL);
-                let error = other.err().unwrap_or_else(|| io::Error::other("the filter's listener did not arrive"));
+                let error = other
+                    .err()
+                    .unwrap_or_else(|| io::Error::other("the filter's listener did not arrive"));
                 Err(failed(error))
             }
         }
@@ -130,8 +152,14 @@ pub fn reap() -> Vec<Reaped> {
     let mut reaped = Vec::new();
     loop {
         match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::Exited(pid, code)) => reaped.push(Reaped { pid, exit: Exit::Code(code as u8) }),
-            Ok(WaitStatus::Signaled(pid, signal, _)) => reaped.push(Reaped { pid, exit: Exit::Signal(signal as i32 as u8) }),
+            Ok(WaitStatus::Exited(pid, code)) => reaped.push(Reaped {
+                pid,
+                exit: Exit::Code(code as u8),
+            }),
+            Ok(WaitStatus::Signaled(pid, signal, _)) => reaped.push(Reaped {
+                pid,
+                exit: Exit::Signal(signal as i32 as u8),
+            }),
             Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return reaped,
             Ok(_) | Err(Errno::EINTR) => {}
             Err(_) => return reaped,
@@ -154,6 +182,11 @@ pub fn become_subreaper() -> io::Result<()> {
 pub fn command_line_of(pid: Pid) -> io::Result<Vec<OsString>> {
     use std::os::unix::ffi::OsStrExt as _;
     let bytes = std::fs::read(format!("/proc/{pid}/cmdline"))?;
-    let words = bytes.strip_suffix(&[0]).unwrap_or(&bytes).split(|byte| *byte == 0);
-    Ok(words.map(|word| OsStr::from_bytes(word).to_owned()).collect())
+    let words = bytes
+        .strip_suffix(&[0])
+        .unwrap_or(&bytes)
+        .split(|byte| *byte == 0);
+    Ok(words
+        .map(|word| OsStr::from_bytes(word).to_owned())
+        .collect())
 }

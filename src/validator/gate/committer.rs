@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use super::listener::Question;
-use super::{GateEvent, Kept, Keeper, SIGN_OF_LIFE, Shared};
+use super::{GateEvent, Keeper, Kept, SIGN_OF_LIFE, Shared};
 use crate::engine::values::{RecordKind, RecordMark};
 use crate::validator::record::{self, VoteRecord, len_max};
 
@@ -57,16 +57,31 @@ fn serve(shared: &Shared, vote: &Vote, keeper: &mut dyn Keeper, bytes: &mut Vec<
             if refused.term_lost
                 && let Some(term) = shared.state().gate.term()
             {
-                shared.report(GateEvent::TermLost { term, why: refused.why.clone() });
+                shared.report(GateEvent::TermLost {
+                    term,
+                    why: refused.why.clone(),
+                });
             }
-            shared.report(GateEvent::Refused { slot: refused.slot, why: refused.why });
+            shared.report(GateEvent::Refused {
+                slot: refused.slot,
+                why: refused.why,
+            });
         }
     }
     shared.report_facts();
 }
 
-fn commit(shared: &Shared, vote: &Vote, keeper: &mut dyn Keeper, bytes: &mut Vec<u8>) -> Result<(), Refused> {
-    let refuse = |why: String| Refused { slot: None, why, term_lost: false };
+fn commit(
+    shared: &Shared,
+    vote: &Vote,
+    keeper: &mut dyn Keeper,
+    bytes: &mut Vec<u8>,
+) -> Result<(), Refused> {
+    let refuse = |why: String| Refused {
+        slot: None,
+        why,
+        term_lost: false,
+    };
     read(&vote.source, len_max(vote.kind), bytes)
         .map_err(|error| refuse(format!("{}: {error}", vote.source.display())))?;
     let record = record::parse(vote.kind, bytes, &shared.identity)
@@ -81,9 +96,16 @@ fn commit(shared: &Shared, vote: &Vote, keeper: &mut dyn Keeper, bytes: &mut Vec
 
 fn admit(shared: &Shared, record: &VoteRecord) -> Result<RecordMark, Refused> {
     let slot = Some(record.last_slot);
-    let refuse = |why: String| Refused { slot, why, term_lost: false };
+    let refuse = |why: String| Refused {
+        slot,
+        why,
+        term_lost: false,
+    };
     let state = shared.state();
-    let mark = state.gate.admit(record.kind, record.last_slot).map_err(|refusal| refuse(refusal.to_string()))?;
+    let mark = state
+        .gate
+        .admit(record.kind, record.last_slot)
+        .map_err(|refusal| refuse(refusal.to_string()))?;
     if let Some(last) = &state.last {
         record::may_follow(record, last).map_err(|error| refuse(error.to_string()))?;
     }
@@ -91,8 +113,18 @@ fn admit(shared: &Shared, record: &VoteRecord) -> Result<RecordMark, Refused> {
 }
 
 /// Asks until the outcome is certain, the caller is gone, the gate is closed on it, or `hold_max` is over.
-fn keep(shared: &Shared, vote: &Vote, keeper: &mut dyn Keeper, mark: RecordMark, bytes: &[u8]) -> Result<(), Refused> {
-    let refuse = |why: String, term_lost| Refused { slot: Some(mark.slot), why, term_lost };
+fn keep(
+    shared: &Shared,
+    vote: &Vote,
+    keeper: &mut dyn Keeper,
+    mark: RecordMark,
+    bytes: &[u8],
+) -> Result<(), Refused> {
+    let refuse = |why: String, term_lost| Refused {
+        slot: Some(mark.slot),
+        why,
+        term_lost,
+    };
     let mut pause = RETRY_MIN;
     loop {
         let why = match keeper.keep(mark, bytes) {
@@ -102,18 +134,33 @@ fn keep(shared: &Shared, vote: &Vote, keeper: &mut dyn Keeper, mark: RecordMark,
         };
         shared.reports.meter.committer_is_alive();
         if pause == RETRY_MIN {
-            shared.report(GateEvent::Waiting { slot: mark.slot, why: why.clone() });
+            shared.report(GateEvent::Waiting {
+                slot: mark.slot,
+                why: why.clone(),
+            });
         }
         let hold_max = shared.hold_max();
         let left = hold_max.saturating_sub(vote.arrived.elapsed());
         if left.is_zero() {
-            return Err(refuse(format!("not committed within gate.hold_max ({} ms): {why}", hold_max.as_millis()), false));
+            return Err(refuse(
+                format!(
+                    "not committed within gate.hold_max ({} ms): {why}",
+                    hold_max.as_millis()
+                ),
+                false,
+            ));
         }
         if !wait(shared, pause.min(left)) {
-            return Err(refuse(format!("the gate was closed on a vote that waited: {why}"), false));
+            return Err(refuse(
+                format!("the gate was closed on a vote that waited: {why}"),
+                false,
+            ));
         }
         if !shared.listener.still_asks(&vote.question) {
-            return Err(refuse("the validator ended while its vote waited".into(), false));
+            return Err(refuse(
+                "the validator ended while its vote waited".into(),
+                false,
+            ));
         }
         pause = (pause * 2).min(RETRY_MAX);
     }

@@ -15,8 +15,13 @@ const ARCH: u32 = 0xc000_00b7;
 
 /// The calls that wait for an answer.
 #[cfg(target_arch = "x86_64")]
-pub(super) const GATED: [c_long; 5] =
-    [libc::SYS_rename, libc::SYS_renameat, libc::SYS_renameat2, libc::SYS_mkdir, libc::SYS_mkdirat];
+pub(super) const GATED: [c_long; 5] = [
+    libc::SYS_rename,
+    libc::SYS_renameat,
+    libc::SYS_renameat2,
+    libc::SYS_mkdir,
+    libc::SYS_mkdirat,
+];
 #[cfg(target_arch = "aarch64")]
 pub(super) const GATED: [c_long; 3] = [libc::SYS_renameat, libc::SYS_renameat2, libc::SYS_mkdirat];
 
@@ -55,7 +60,12 @@ impl Filter {
             program.push(step(EQUAL, nr as u32, gated - at + 1, 0));
         }
         program.push(step(ANSWER, libc::SECCOMP_RET_ALLOW, 0, 0));
-        program.push(step(ANSWER, libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32, 0, 0));
+        program.push(step(
+            ANSWER,
+            libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32,
+            0,
+            0,
+        ));
         program.push(step(ANSWER, libc::SECCOMP_RET_USER_NOTIF, 0, 0));
         Self { program }
     }
@@ -90,11 +100,18 @@ impl Filter {
     }
 
     fn seccomp(&self, flags: libc::c_ulong) -> io::Result<OwnedFd> {
-        let program =
-            sock_fprog { len: self.program.len() as u16, filter: self.program.as_ptr().cast_mut() };
+        let program = sock_fprog {
+            len: self.program.len() as u16,
+            filter: self.program.as_ptr().cast_mut(),
+        };
         // SAFETY: `program` and the instructions it points to live across the call, and the kernel only reads them.
         let fd = unsafe {
-            libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program)
+            libc::syscall(
+                libc::SYS_seccomp,
+                libc::SECCOMP_SET_MODE_FILTER,
+                flags,
+                &raw const program,
+            )
         };
         if fd < 0 {
             return Err(io::Error::last_os_error());
@@ -125,8 +142,20 @@ mod tests {
                     loaded = if step.k == ARCH_OFFSET { arch } else { nr };
                     0
                 }
-                EQUAL => if loaded == step.k { step.jt } else { step.jf },
-                ABOVE => if loaded >= step.k { step.jt } else { step.jf },
+                EQUAL => {
+                    if loaded == step.k {
+                        step.jt
+                    } else {
+                        step.jf
+                    }
+                }
+                ABOVE => {
+                    if loaded >= step.k {
+                        step.jt
+                    } else {
+                        step.jf
+                    }
+                }
                 ANSWER => return step.k,
                 other => panic!("unknown instruction {other}"),
             };
@@ -138,7 +167,11 @@ mod tests {
     fn gated_calls_ask_and_all_others_pass() {
         let program = Filter::new().program;
         for nr in 0..600 {
-            let expected = if GATED.contains(&nr) { libc::SECCOMP_RET_USER_NOTIF } else { libc::SECCOMP_RET_ALLOW };
+            let expected = if GATED.contains(&nr) {
+                libc::SECCOMP_RET_USER_NOTIF
+            } else {
+                libc::SECCOMP_RET_ALLOW
+            };
             assert_eq!(answer(&program, ARCH, nr as u32), expected, "call {nr}");
         }
     }

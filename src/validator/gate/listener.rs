@@ -14,7 +14,10 @@ const MAGIC: u8 = b'!';
 nix::ioctl_readwrite!(notif_recv, MAGIC, 0, seccomp_notif);
 nix::ioctl_readwrite!(notif_send, MAGIC, 1, seccomp_notif_resp);
 nix::ioctl_write_ptr!(notif_id_valid, MAGIC, 2, u64);
-nix::ioctl_write_int_bad!(notif_set_flags, nix::request_code_write!(MAGIC, 4, size_of::<u64>()));
+nix::ioctl_write_int_bad!(
+    notif_set_flags,
+    nix::request_code_write!(MAGIC, 4, size_of::<u64>())
+);
 
 /// Wakes the waiting side on the same CPU: the two threads take turns, never run together.
 const SYNC_WAKE_UP: i32 = 1;
@@ -81,7 +84,12 @@ impl Listener {
     }
 
     fn send(&self, question: &Question, error: i32, flags: u32) {
-        let mut answer = seccomp_notif_resp { id: question.id, val: 0, error, flags };
+        let mut answer = seccomp_notif_resp {
+            id: question.id,
+            val: 0,
+            error,
+            flags,
+        };
         // SAFETY: the kernel reads one `seccomp_notif_resp` from the place we own.
         let _ = unsafe { notif_send(self.0.as_raw_fd(), &mut answer) };
     }
@@ -154,7 +162,9 @@ impl Question {
             return path.to_owned();
         }
         let base = match directory {
-            Some(fd) if fd as i32 != libc::AT_FDCWD => format!("/proc/{}/fd/{}", self.thread, fd as i32),
+            Some(fd) if fd as i32 != libc::AT_FDCWD => {
+                format!("/proc/{}/fd/{}", self.thread, fd as i32)
+            }
             _ => format!("/proc/{}/cwd", self.thread),
         };
         Path::new(&base).join(path)
@@ -190,11 +200,22 @@ impl PathBuffer {
 }
 
 fn read_memory(thread: i32, address: usize, into: &mut [u8]) -> io::Result<usize> {
-    let local = libc::iovec { iov_base: into.as_mut_ptr().cast(), iov_len: into.len() };
-    let remote = libc::iovec { iov_base: address as *mut libc::c_void, iov_len: into.len() };
+    let local = libc::iovec {
+        iov_base: into.as_mut_ptr().cast(),
+        iov_len: into.len(),
+    };
+    let remote = libc::iovec {
+        iov_base: address as *mut libc::c_void,
+        iov_len: into.len(),
+    };
     // SAFETY: the kernel writes at most `into.len()` bytes to `into`; the remote side is checked by the kernel.
-    let got = unsafe { libc::process_vm_readv(thread, &raw const local, 1, &raw const remote, 1, 0) };
-    if got < 0 { Err(io::Error::last_os_error()) } else { Ok(got as usize) }
+    let got =
+        unsafe { libc::process_vm_readv(thread, &raw const local, 1, &raw const remote, 1, 0) };
+    if got < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(got as usize)
+    }
 }
 
 #[cfg(test)]
@@ -210,7 +231,10 @@ mod tests {
         let mut buffer = PathBuffer::new();
         // SAFETY: gettid touches no memory.
         let me = unsafe { libc::gettid() };
-        assert_eq!(buffer.read(me, memory[start..].as_ptr() as u64)?, Path::new("/ab/cd"));
+        assert_eq!(
+            buffer.read(me, memory[start..].as_ptr() as u64)?,
+            Path::new("/ab/cd")
+        );
         Ok(())
     }
 
@@ -219,7 +243,9 @@ mod tests {
         let memory = vec![b'x'; 3 * PAGE];
         // SAFETY: gettid touches no memory.
         let me = unsafe { libc::gettid() };
-        let error = PathBuffer::new().read(me, memory.as_ptr() as u64).map(Path::to_owned);
+        let error = PathBuffer::new()
+            .read(me, memory.as_ptr() as u64)
+            .map(Path::to_owned);
         assert!(error.is_err_and(|error| error.raw_os_error() == Some(libc::ENAMETOOLONG)));
     }
 

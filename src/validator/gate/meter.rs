@@ -93,13 +93,18 @@ impl Meter {
     /// How long the slower of the gate's threads has shown no sign of life.
     #[must_use]
     pub fn stalled(&self) -> Duration {
-        self.since(&self.receiver_seen_ms).max(self.since(&self.committer_seen_ms))
+        self.since(&self.receiver_seen_ms)
+            .max(self.since(&self.committer_seen_ms))
     }
 
     /// Everything at once.
     #[must_use]
     pub fn read(&self) -> Reading {
-        let counts: Vec<u64> = self.buckets.iter().map(|count| u64::from(count.load(Relaxed))).collect();
+        let counts: Vec<u64> = self
+            .buckets
+            .iter()
+            .map(|count| u64::from(count.load(Relaxed)))
+            .collect();
         let total: u64 = counts.iter().sum();
         let max_us = (total > 0).then(|| self.latency_us_max.load(Relaxed));
         let quantile = |percent| Some(quantile_us(&counts, total, percent)?.min(max_us?));
@@ -147,12 +152,14 @@ fn upper_us(bucket: usize) -> u64 {
 fn quantile_us(counts: &[u64], total: u64, percent: u64) -> Option<u64> {
     let rank = (total * percent).div_ceil(100).max(1);
     let mut seen = 0;
-    counts.iter().position(|count| {
-        seen += count;
-        seen >= rank
-    })
-    .filter(|_| total > 0)
-    .map(upper_us)
+    counts
+        .iter()
+        .position(|count| {
+            seen += count;
+            seen >= rank
+        })
+        .filter(|_| total > 0)
+        .map(upper_us)
 }
 
 #[cfg(test)]
@@ -163,14 +170,20 @@ mod tests {
     fn every_latency_falls_into_a_bucket_that_covers_it_closely() {
         for us in (1..100_000).chain([1 << 30, 1 << 33]) {
             let upper = upper_us(bucket(us));
-            assert!(upper >= us && upper <= us + us / 15 + 1, "{us} is counted as {upper}");
+            assert!(
+                upper >= us && upper <= us + us / 15 + 1,
+                "{us} is counted as {upper}"
+            );
         }
     }
 
     #[test]
     fn nothing_is_known_before_the_first_vote() {
         let reading = Meter::default().read();
-        assert_eq!((reading.p50_us, reading.p99_us, reading.max_us), (None, None, None));
+        assert_eq!(
+            (reading.p50_us, reading.p99_us, reading.max_us),
+            (None, None, None)
+        );
     }
 
     #[test]
@@ -183,8 +196,14 @@ mod tests {
         let reading = meter.read();
         assert_eq!(reading.commits, 100);
         assert_eq!(reading.waiting, 0);
-        assert!(reading.p50_us.is_some_and(|us| (500..=535).contains(&us)), "{reading:?}");
-        assert!(reading.p99_us.is_some_and(|us| (990..=1000).contains(&us)), "{reading:?}");
+        assert!(
+            reading.p50_us.is_some_and(|us| (500..=535).contains(&us)),
+            "{reading:?}"
+        );
+        assert!(
+            reading.p99_us.is_some_and(|us| (990..=1000).contains(&us)),
+            "{reading:?}"
+        );
         assert_eq!(reading.max_us, Some(1000));
     }
 }

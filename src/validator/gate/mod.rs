@@ -88,8 +88,8 @@ pub struct Reports {
     pub meter: Arc<Meter>,
 }
 
-/// The gate of one child. Dropping it closes the listener: whatever the child asks from then on fails.
-#[derive(Debug)]
+/// The gate of one child.
+#[derive(Clone, Debug)]
 pub struct Gate {
     shared: Arc<Shared>,
 }
@@ -100,8 +100,8 @@ struct Shared {
     identity: Pubkey,
     tower_name: String,
     history_name: String,
-    /// The directory whose making marks a switch of identity, once known.
-    tower_dir: Mutex<Option<PathBuf>>,
+    /// The directories whose making marks a switch of identity, once known.
+    record_dirs: Mutex<Vec<PathBuf>>,
     hold_max_ms: AtomicU64,
     state: Mutex<State>,
     changed: Condvar,
@@ -136,7 +136,7 @@ impl Gate {
             identity,
             tower_name: file_name(RecordKind::Tower, &identity),
             history_name: file_name(RecordKind::VoteHistory, &identity),
-            tower_dir: Mutex::new(None),
+            record_dirs: Mutex::default(),
             hold_max_ms: AtomicU64::new(hold_max.as_millis() as u64),
             state: Mutex::default(),
             changed: Condvar::new(),
@@ -183,25 +183,36 @@ impl Gate {
         self.shared.report_facts();
     }
 
-    /// Names the directory whose making by the voting thread marks a switch of identity.
-    pub fn set_tower_dir(&self, dir: PathBuf) {
-        *lock(&self.shared.tower_dir) = Some(dir);
-    }
-
-    /// Changes how long a vote may wait.
-    pub fn set_hold_max(&self, hold_max: Duration) {
-        self.shared.hold_max_ms.store(hold_max.as_millis() as u64, Ordering::Relaxed);
-    }
-}
-
-impl Drop for Gate {
-    fn drop(&mut self) {
+    /// Ends it: what waits is refused, and whatever the child asks from then on fails.
+    pub fn end(&self) {
         let mut state = self.shared.state();
         state.gate.close();
         state.refusing = true;
         state.ended = true;
         drop(state);
         self.shared.changed.notify_all();
+    }
+
+    /// The checksum of the last record that was committed or installed.
+    #[must_use]
+    pub fn last_sha256(&self) -> Option<[u8; 32]> {
+        self.shared
+            .state()
+            .last
+            .as_ref()
+            .map(|record| record.sha256)
+    }
+
+    /// Names the directories of the records: the voting thread makes the one it uses when it switches identity.
+    pub fn set_record_dirs(&self, dirs: Vec<PathBuf>) {
+        *lock(&self.shared.record_dirs) = dirs;
+    }
+
+    /// Changes how long a vote may wait.
+    pub fn set_hold_max(&self, hold_max: Duration) {
+        self.shared
+            .hold_max_ms
+            .store(hold_max.as_millis() as u64, Ordering::Relaxed);
     }
 }
 

@@ -12,7 +12,10 @@ struct Control([u8; 64]);
 /// Sends `fd`, with one byte of data.
 pub(crate) fn send(socket: BorrowedFd<'_>, fd: BorrowedFd<'_>) -> io::Result<()> {
     let mut byte = 0u8;
-    let mut iov = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
+    let mut iov = libc::iovec {
+        iov_base: (&raw mut byte).cast(),
+        iov_len: 1,
+    };
     let mut control = Control([0; 64]);
     let mut message = message(&mut iov, &mut control);
     // SAFETY: `message` names `control`, which is larger than CMSG_SPACE of one descriptor and aligned for a header.
@@ -22,17 +25,26 @@ pub(crate) fn send(socket: BorrowedFd<'_>, fd: BorrowedFd<'_>) -> io::Result<()>
         (*header).cmsg_level = libc::SOL_SOCKET;
         (*header).cmsg_type = libc::SCM_RIGHTS;
         (*header).cmsg_len = libc::CMSG_LEN(size_of::<i32>() as u32) as usize;
-        libc::CMSG_DATA(header).cast::<i32>().write_unaligned(fd.as_raw_fd());
+        libc::CMSG_DATA(header)
+            .cast::<i32>()
+            .write_unaligned(fd.as_raw_fd());
     }
     // SAFETY: everything that `message` names lives across the call.
     let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, libc::MSG_NOSIGNAL) };
-    if sent == 1 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if sent == 1 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 /// Receives a descriptor, if one was sent. Does not wait.
 pub(crate) fn receive(socket: BorrowedFd<'_>) -> io::Result<Option<OwnedFd>> {
     let mut byte = 0u8;
-    let mut iov = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
+    let mut iov = libc::iovec {
+        iov_base: (&raw mut byte).cast(),
+        iov_len: 1,
+    };
     let mut control = Control([0; 64]);
     let mut message = message(&mut iov, &mut control);
     let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
@@ -40,7 +52,11 @@ pub(crate) fn receive(socket: BorrowedFd<'_>) -> io::Result<Option<OwnedFd>> {
     let got = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags) };
     if got < 0 {
         let error = io::Error::last_os_error();
-        return if error.kind() == io::ErrorKind::WouldBlock { Ok(None) } else { Err(error) };
+        return if error.kind() == io::ErrorKind::WouldBlock {
+            Ok(None)
+        } else {
+            Err(error)
+        };
     }
     // SAFETY: the kernel has filled `message`; a header is only followed where it says that there is one.
     unsafe {

@@ -2,7 +2,6 @@
 
 use std::ffi::OsStr;
 use std::os::fd::AsFd as _;
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::mpsc::SyncSender;
 use std::time::Instant;
@@ -15,8 +14,10 @@ use super::{GateEvent, SIGN_OF_LIFE, Shared, lock};
 use crate::engine::values::RecordKind;
 
 /// The threads that load the record of a new identity: solana-core `replay_stage.rs`, agave-votor `event_handler.rs`.
-const SWITCHING_THREADS: [(&[u8], RecordKind); 2] =
-    [(b"solReplayStage", RecordKind::Tower), (b"solVotorEvLoop", RecordKind::VoteHistory)];
+const SWITCHING_THREADS: [(&[u8], RecordKind); 2] = [
+    (b"solReplayStage", RecordKind::Tower),
+    (b"solVotorEvLoop", RecordKind::VoteHistory),
+];
 
 /// Serves until the gate is dropped or the child has ended.
 pub(super) fn run(shared: &Shared, votes: &SyncSender<Vote>) {
@@ -28,7 +29,9 @@ pub(super) fn run(shared: &Shared, votes: &SyncSender<Vote>) {
             Ready::NotYet => continue,
             Ready::Never => return,
         }
-        let Ok(Some(question)) = shared.listener.take() else { continue };
+        let Ok(Some(question)) = shared.listener.take() else {
+            continue;
+        };
         serve(shared, votes, question, &mut buffer);
     }
 }
@@ -65,7 +68,12 @@ fn serve(shared: &Shared, votes: &SyncSender<Vote>, question: Question, buffer: 
     }
 }
 
-fn serve_rename(shared: &Shared, votes: &SyncSender<Vote>, question: Question, buffer: &mut PathBuffer) {
+fn serve_rename(
+    shared: &Shared,
+    votes: &SyncSender<Vote>,
+    question: Question,
+    buffer: &mut PathBuffer,
+) {
     let arrived = Instant::now();
     let kind = match question.target_text(buffer) {
         Ok(target) => record_kind(shared, target),
@@ -83,10 +91,18 @@ fn serve_rename(shared: &Shared, votes: &SyncSender<Vote>, question: Question, b
             return refuse_unread(shared, &question, &error.to_string());
         }
     };
-    if let Err(error) = votes.try_send(Vote { question, kind, source, arrived }) {
+    if let Err(error) = votes.try_send(Vote {
+        question,
+        kind,
+        source,
+        arrived,
+    }) {
         shared.listener.refuse(&question);
         shared.reports.meter.refused();
-        shared.report(GateEvent::Refused { slot: None, why: format!("votes come faster than they are served: {error}") });
+        shared.report(GateEvent::Refused {
+            slot: None,
+            why: format!("votes come faster than they are served: {error}"),
+        });
     }
 }
 
@@ -96,7 +112,8 @@ fn refuse_unread(shared: &Shared, question: &Question, why: &str) {
         return;
     }
     shared.listener.refuse(question);
-    let why = format!("the file names of a rename cannot be read from the validator's memory: {why}");
+    let why =
+        format!("the file names of a rename cannot be read from the validator's memory: {why}");
     shared.report(GateEvent::Refused { slot: None, why });
 }
 
@@ -115,10 +132,14 @@ fn record_kind(shared: &Shared, target: &Path) -> Option<RecordKind> {
 /// Whether this mkdir is made by the thread that votes, of the tower directory.
 fn switched(shared: &Shared, question: &Question, buffer: &mut PathBuffer) -> Option<RecordKind> {
     let name = std::fs::read(format!("/proc/{}/comm", question.thread)).ok()?;
-    let (_, kind) = SWITCHING_THREADS.into_iter().find(|(thread, _)| *thread == name.trim_ascii_end())?;
-    let tower_dir = lock(&shared.tower_dir).clone()?;
+    let (_, kind) = SWITCHING_THREADS
+        .into_iter()
+        .find(|(thread, _)| *thread == name.trim_ascii_end())?;
+    let dirs = lock(&shared.record_dirs).clone();
     let made = question.target_path(buffer).ok()?;
-    let same = made.as_os_str().as_bytes() == tower_dir.as_os_str().as_bytes()
-        || std::fs::canonicalize(&made).ok()? == std::fs::canonicalize(&tower_dir).ok()?;
+    let made_real = std::fs::canonicalize(&made).ok();
+    let same = dirs.iter().any(|dir| {
+        *dir == made || made_real.is_some() && std::fs::canonicalize(dir).ok() == made_real
+    });
     (same && shared.listener.still_asks(question)).then_some(kind)
 }

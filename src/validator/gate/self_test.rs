@@ -80,7 +80,11 @@ fn child(filter: &Filter, socket: &UnixStream, target: &CString) -> ! {
             drop(listener);
             // SAFETY: both are strings with an end.
             let result = unsafe { libc::rename(SOURCE.as_ptr(), target.as_ptr()) };
-            if result == 0 { 0 } else { io::Error::last_os_error().raw_os_error().unwrap_or(0) }
+            if result == 0 {
+                0
+            } else {
+                io::Error::last_os_error().raw_os_error().unwrap_or(0)
+            }
         }
     };
     // SAFETY: ends the process without running anything of the parent's.
@@ -95,13 +99,19 @@ fn answer(socket: &UnixStream) -> Result<(), SelfTestError> {
         if !readable(&listener, until)? {
             return Err(SelfTestError::Silent);
         }
-        let Some(question) = listener.take()? else { continue };
+        let Some(question) = listener.take()? else {
+            continue;
+        };
         let mut buffer = PathBuffer::new();
-        let read = question.target_text(&mut buffer).map(|target| target == Path::new(TARGET));
+        let read = question
+            .target_text(&mut buffer)
+            .map(|target| target == Path::new(TARGET));
         listener.refuse(&question);
         return match read {
             Ok(true) => Ok(()),
-            Ok(false) => Err(SelfTestError::NotStopped("another file name than its own".into())),
+            Ok(false) => Err(SelfTestError::NotStopped(
+                "another file name than its own".into(),
+            )),
             Err(error) => Err(SelfTestError::Memory(error)),
         };
     }
@@ -125,7 +135,10 @@ fn judge(asked: Result<(), SelfTestError>, status: WaitStatus) -> Result<(), Sel
     match (asked, status) {
         (_, WaitStatus::Exited(_, code)) if code > INSTALL_FAILED => {
             let errno = code - INSTALL_FAILED;
-            Err(SelfTestError::Install { errno, text: io::Error::from_raw_os_error(errno).to_string() })
+            Err(SelfTestError::Install {
+                errno,
+                text: io::Error::from_raw_os_error(errno).to_string(),
+            })
         }
         (Ok(()), WaitStatus::Exited(_, libc::EIO)) => Ok(()),
         (Ok(()), status) => Err(SelfTestError::NotStopped(format!("{status:?}"))),
@@ -146,12 +159,24 @@ mod tests {
     fn a_refused_filter_is_reported_with_its_error_code() {
         let status = WaitStatus::Exited(Pid::from_raw(1), INSTALL_FAILED + libc::EINVAL);
         let error = judge(Err(SelfTestError::Silent), status);
-        assert!(matches!(error, Err(SelfTestError::Install { errno: libc::EINVAL, .. })), "{error:?}");
+        assert!(
+            matches!(
+                error,
+                Err(SelfTestError::Install {
+                    errno: libc::EINVAL,
+                    ..
+                })
+            ),
+            "{error:?}"
+        );
     }
 
     #[test]
     fn a_rename_that_passes_is_reported() {
         let error = judge(Ok(()), WaitStatus::Exited(Pid::from_raw(1), libc::ENOENT));
-        assert!(matches!(error, Err(SelfTestError::NotStopped(_))), "{error:?}");
+        assert!(
+            matches!(error, Err(SelfTestError::NotStopped(_))),
+            "{error:?}"
+        );
     }
 }

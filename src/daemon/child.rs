@@ -1,0 +1,69 @@
+//! The running child with everything that belongs to its life: process, gate, admin client, and the tasks that watch it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::JoinHandle;
+
+use super::event::Event;
+use crate::validator::admin_rpc::{AdminRpc, StartProgress};
+use crate::validator::command_line::CommandLine;
+use crate::validator::gate::Gate;
+use crate::validator::process::Process;
+
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+
+/// Dropping it ends its tasks and its gate; the process has ended before.
+#[derive(Debug)]
+pub(super) struct Child {
+    pub process: Process,
+    pub gate: Gate,
+    /// Known once the ledger is.
+    pub admin: Option<Arc<AdminRpc>>,
+    pub tasks: Vec<JoinHandle<()>>,
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+        self.gate.end();
+    }
+}
+
+/// Waits until a start script has become the validator, then tells its command line.
+pub(super) async fn await_validator(pid: i32, events: UnboundedSender<Event>) {
+    loop {
+        if let Ok(line) = CommandLine::of_process(pid.unsigned_abs())
+            && line.is_validator
+        {
+            let _ = events.send(Event::CommandLine(pid, Box::new(line)));
+            return;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Waits until the admin RPC says that the validator runs.
+pub(super) async fn await_ready(pid: i32, admin: Arc<AdminRpc>, events: UnboundedSender<Event>) {
+    loop {
+        if matches!(
+            admin.start_progress(ANSWER_WITHIN).await,
+            Ok(StartProgress::Running)
+        ) {
+            let _ = events.send(Event::ChildReady(pid));
+            return;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// The directories that a validator makes when it loads a record.
+#[must_use]
+pub(super) fn record_dirs(tower: &std::path::Path, ledger: &std::path::Path) -> Vec<PathBuf> {
+    vec![tower.to_owned(), ledger.to_owned()]
+}

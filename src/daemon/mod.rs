@@ -1,0 +1,201 @@
+//! The imperative shell: one loop that turns events into inputs of the engine and performs the effects that come back.
+//!
+//! It decides nothing. Everything that can wait runs as a task or on a blocking thread and comes back as an event; the gate
+//! has threads of its own and never waits for this loop.
+//!
+//! ```text
+//! signals, ctl, gate, probes, outcomes --Event--> loop --Input--> engine.step --Effect--> perform --+
+//!        ^                                                                                          |
+//!        +------------------------------------------------------------------------------------------+
+//! ```
+
+mod check;
+mod child;
+mod clock;
+mod event;
+mod history;
+mod install;
+mod journal;
+mod memory;
+mod observe;
+mod perform;
+mod preflight;
+mod report;
+mod service;
+mod signals;
+mod start;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+
+use crate::authority::Authority;
+use crate::config::Config;
+use crate::ctl::server::Replies;
+use crate::engine::values::{RecordMark, RequestId};
+use crate::engine::{Engine, GateFacts, Input};
+use crate::probe::validator::{Facts, Profile};
+use crate::validator::command_line::VoteAccount;
+use crate::validator::gate::{GateEvent, Reports};
+use crate::validator::identity_link::IdentityLink;
+use crate::validator::keypair::Keypair;
+use crate::validator::paths::ValidatorPaths;
+use crate::validator::process::{self, CommandLine};
+use crate::validator::record::VoteRecord;
+
+use child::Child;
+use event::Event;
+use history::History;
+use memory::ParkedFlag;
+
+pub use check::check;
+pub use start::run;
+
+/// Deadlines are kept on a clock that counts suspended time and waited for on one that does not.
+const WAIT_MAX: Duration = Duration::from_millis(500);
+/// How often the service manager hears that all is well, at least.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
+
+/// The keypairs, read once.
+#[derive(Debug)]
+struct Keys {
+    staked: Arc<Keypair>,
+    unstaked: Arc<Keypair>,
+    voters: Vec<Arc<Keypair>>,
+}
+
+/// Everything the loop has in hand.
+#[derive(Debug)]
+struct Daemon {
+    engine: Engine,
+    config: Config,
+    config_path: PathBuf,
+    command: CommandLine,
+    keys: Keys,
+    link: IdentityLink,
+    authority: Authority,
+    paths: Option<ValidatorPaths>,
+    vote_account: Option<VoteAccount>,
+    parked: ParkedFlag,
+    events: mpsc::UnboundedSender<Event>,
+    reports: Reports,
+    child: Option<Child>,
+    /// The record that the next opening of the gate starts from.
+    installed: Option<(RecordMark, VoteRecord)>,
+    calls: BTreeMap<RequestId, Replies>,
+    history: History,
+    facts: Option<Facts>,
+    profile: Profile,
+    reason: String,
+    restarts: u64,
+    told_ready: bool,
+    last_status: String,
+}
+
+/// Where the loop's events come from.
+struct Inbox {
+    events: mpsc::UnboundedReceiver<Event>,
+    gate: mpsc::UnboundedReceiver<GateEvent>,
+    ctl: mpsc::Receiver<crate::ctl::server::Event>,
+    facts: watch::Receiver<GateFacts>,
+}
+
+impl Inbox {
+    /// The next event, or `None` when `within` is over.
+    async fn next(&mut self, within: Duration) -> Option<Event> {
+        tokio::select! {
+            biased;
+            Some(event) = self.events.recv() => Some(event),
+            Some(event) = self.gate.recv() => Some(Event::Gate(event)),
+            Ok(()) = self.facts.changed() => Some(Event::GateMoved),
+            Some(event) = self.ctl.recv() => Some(Event::Ctl(event)),
+            () = tokio::time::sleep(within) => None,
+        }
+    }
+}
+
+impl Daemon {
+    /// Runs until the engine says `Exit`.
+    async fn run(mut self, mut inbox: Inbox) -> ExitCode {
+        let watchdog = service::watchdog();
+        let mut told_alive = Instant::now();
+        let mut exit = self.step(Input::Begin);
+        while exit.is_none() {
+            let event = inbox.next(self.wait()).await;
+            exit = match event {
+                Some(event) => self.handle(event),
+                None => None,
+            };
+            if exit.is_none() && self.is_due() {
+                exit = self.step(Input::Tick);
+            }
+            self.tell_status();
+            if told_alive.elapsed() >= SIGN_OF_LIFE.min(watchdog.unwrap_or(SIGN_OF_LIFE) / 4) {
+                told_alive = Instant::now();
+                self.tell_alive(watchdog);
+            }
+        }
+        self.end();
+        ExitCode::from(exit.unwrap_or(0))
+    }
+
+    fn wait(&self) -> Duration {
+        let next = self
+            .engine
+            .next_deadline()
+            .map(|(at, _)| Duration::from_millis(at.since(clock::now())));
+        next.unwrap_or(WAIT_MAX).min(WAIT_MAX)
+    }
+
+    fn is_due(&self) -> bool {
+        self.engine
+            .next_deadline()
+            .is_some_and(|(at, _)| at <= clock::now())
+    }
+
+    /// One step of the engine, and all its effects. Answers the exit code of the last one.
+    fn step(&mut self, input: Input) -> Option<u8> {
+        tracing::debug!(?input, "input");
+        let effects = self.engine.step(clock::now(), input);
+        let exit = effects
+            .into_iter()
+            .fold(None, |exit, effect| exit.or(self.perform(effect)));
+        if let Err(violation) = self.engine.check() {
+            tracing::error!(
+                EVENT = "invariant",
+                "{violation}; please report this with the flight recorder's file"
+            );
+        }
+        exit
+    }
+
+    /// The loop turns; the gate's threads turn too, or have a vote in hand that may wait.
+    fn tell_alive(&self, watchdog: Option<Duration>) {
+        let may_wait = self.config.gate.hold_max + Duration::from_secs(2);
+        let gate_is_well = self.child.is_none() || self.reports.meter.stalled() < may_wait;
+        if watchdog.is_some() && gate_is_well {
+            service::alive();
+        }
+        if self.engine.role() == crate::engine::values::Role::Stopping {
+            service::extend(Duration::from_secs(30));
+        }
+    }
+
+    /// Whatever is left of the child's group ends with us.
+    fn end(&mut self) {
+        if let Some(child) = self.child.take() {
+            child.process.signal(nix::sys::signal::Signal::SIGKILL);
+        }
+        for (_, replies) in std::mem::take(&mut self.calls) {
+            replies.finish(crate::ctl::wire::Reply::end(
+                crate::engine::values::Verdict::Refused,
+                "the supervisor is ending",
+            ));
+        }
+        let _ = process::reap();
+    }
+}

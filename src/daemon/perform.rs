@@ -1,0 +1,343 @@
+//! Performs effects. One arm each; none decides anything, none blocks the loop.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use super::child::{self, Child};
+use super::event::Event;
+use super::{Daemon, install, service};
+use crate::authority::Authority;
+use crate::authority::local::CommitError;
+use crate::ctl::wire::Reply;
+use crate::engine::values::{Identity, OpId, RecordKind, RecordMark, Role, Term};
+use crate::engine::{Effect, Exit, Input, Outcome};
+use crate::validator::admin_rpc::{AdminError, AdminRpc};
+use crate::validator::gate::{Gate, Keeper, Kept};
+use crate::validator::process::Process;
+
+/// One admin RPC. The engine's own deadline for the step is longer.
+const ADMIN_WITHIN: Duration = Duration::from_secs(2);
+
+impl Daemon {
+    /// Answers an exit code when it is time to end.
+    pub(super) fn perform(&mut self, effect: Effect) -> Option<u8> {
+        match effect {
+            Effect::PointLink { op, to } => self.point_link(op, to),
+            Effect::Spawn { op } => self.spawn(op),
+            Effect::Mute { op } => self.admin(op, |admin| async move {
+                admin.remove_all_authorized_voters(ADMIN_WITHIN).await
+            }),
+            Effect::Unmute { op } => self.unmute(op),
+            Effect::SetIdentity { op, to, require } => self.set_identity(op, to, require),
+            Effect::Acquire { op } => self.authority_does(op, |authority| {
+                authority
+                    .acquire()
+                    .map(|term| Outcome::Held { term, record: None })
+            }),
+            Effect::InstallRecord { op, term } => self.install(op, term),
+            Effect::OpenGate { op, term } => self.open_gate(op, term),
+            Effect::CloseGate { op, quiet_ms } => self.close_gate(op, quiet_ms),
+            Effect::Release { op, term } => self.authority_does(op, move |authority| {
+                authority.release(term).map(|()| Outcome::Done)
+            }),
+            Effect::PassTerm { op, .. } | Effect::ConfirmTerm { op, .. } => {
+                self.done(
+                    op,
+                    Outcome::Refused(format!(
+                        "authority {} has no other node",
+                        self.authority.name()
+                    )),
+                );
+            }
+            Effect::Remember { op, parked } => {
+                let flag = self.parked.clone();
+                self.blocking(op, move || done_or(flag.set(parked)));
+            }
+            Effect::AskExit => self.ask_exit(),
+            Effect::Terminate => self.signal(Signal::SIGTERM),
+            Effect::Kill => self.signal(Signal::SIGKILL),
+            Effect::Progress { request, text } => {
+                if let Some(replies) = self.calls.get(&request) {
+                    replies.progress(text);
+                }
+            }
+            Effect::Answer {
+                request,
+                verdict,
+                text,
+            } => {
+                tracing::info!(EVENT = "ctl", REQUEST = request.0, VERDICT = ?verdict, "{text}");
+                if let Some(replies) = self.calls.remove(&request) {
+                    replies.finish(Reply::end(verdict, text));
+                }
+            }
+            Effect::Transition {
+                from,
+                to,
+                cause,
+                detail,
+            } => self.record_transition(from, to, cause, detail),
+            Effect::Page { text } => {
+                tracing::error!(EVENT = "page", ROLE = self.engine.role().name(), "{text}")
+            }
+            Effect::Exit { code } => return Some(code),
+        }
+        None
+    }
+
+    fn done(&self, op: OpId, outcome: Outcome) {
+        // The loop owns the receiver and ends after this.
+        let _ = self.events.send(Event::Done(op, outcome));
+    }
+
+    fn task(&self, op: OpId, work: impl Future<Output = Outcome> + 'static) {
+        let events = self.events.clone();
+        tokio::task::spawn_local(async move {
+            let _ = events.send(Event::Done(op, work.await));
+        });
+    }
+
+    /// For what waits on a disk.
+    fn blocking(&self, op: OpId, work: impl FnOnce() -> Outcome + Send + 'static) {
+        let events = self.events.clone();
+        tokio::task::spawn_blocking(move || events.send(Event::Done(op, work())));
+    }
+
+    fn authority_does(
+        &self,
+        op: OpId,
+        work: impl FnOnce(&Authority) -> io::Result<Outcome> + Send + 'static,
+    ) {
+        let authority = self.authority.clone();
+        self.blocking(op, move || {
+            work(&authority).unwrap_or_else(|error| Outcome::Failed(error.to_string()))
+        });
+    }
+
+    fn point_link(&self, op: OpId, to: Identity) {
+        let link = self.link.clone();
+        self.blocking(op, move || match link.point_at(to) {
+            Ok(_) => Outcome::Done,
+            Err(error) => Outcome::Failed(chain(&error)),
+        });
+    }
+
+    /// On the loop's own thread, which is the process's first and lives as long as it: the kernel kills the child with it.
+    fn spawn(&mut self, op: OpId) {
+        let started = Process::start(&self.command)
+            .map_err(|error| error.to_string())
+            .and_then(|(process, listener)| {
+                let keeper = Box::new(AuthorityKeeper(self.authority.clone()));
+                let hold_max = self.config.gate.hold_max;
+                let gate = Gate::start(
+                    listener,
+                    self.keys.staked.pubkey(),
+                    hold_max,
+                    keeper,
+                    self.reports.clone(),
+                );
+                gate.map(|gate| (process, gate))
+                    .map_err(|error| format!("the gate's threads cannot be started: {error}"))
+            });
+        match started {
+            Ok((process, gate)) => {
+                let pid = process.pid().as_raw();
+                tracing::info!(
+                    EVENT = "child-started",
+                    CHILD_PID = pid,
+                    "started {} as pid {pid}",
+                    self.command.program.display()
+                );
+                self.child = Some(Child {
+                    process,
+                    gate,
+                    admin: None,
+                    tasks: Vec::new(),
+                });
+                self.attend_child(pid);
+                self.done(op, Outcome::Done);
+            }
+            Err(why) => self.done(op, Outcome::Refused(why)),
+        }
+    }
+
+    /// Follows the start of the child, as far as is known where to look.
+    pub(super) fn attend_child(&mut self, pid: i32) {
+        let events = self.events.clone();
+        let Some(child) = &mut self.child else { return };
+        let Some(paths) = &self.paths else {
+            return child
+                .tasks
+                .push(tokio::task::spawn_local(child::await_validator(
+                    pid, events,
+                )));
+        };
+        let admin = Arc::new(AdminRpc::of_ledger(&paths.ledger));
+        child
+            .gate
+            .set_record_dirs(child::record_dirs(&paths.tower, &paths.ledger));
+        child.admin = Some(Arc::clone(&admin));
+        child
+            .tasks
+            .push(tokio::task::spawn_local(child::await_ready(
+                pid, admin, events,
+            )));
+    }
+
+    fn admin<F>(&self, op: OpId, call: impl FnOnce(Arc<AdminRpc>) -> F)
+    where
+        F: Future<Output = Result<(), AdminError>> + 'static,
+    {
+        let Some(admin) = self.child.as_ref().and_then(|child| child.admin.clone()) else {
+            return self.done(op, Outcome::Refused("no validator runs".into()));
+        };
+        let call = call(admin);
+        self.task(op, async move {
+            call.await
+                .map_or_else(|error| Outcome::Failed(chain(&error)), |()| Outcome::Done)
+        });
+    }
+
+    fn unmute(&self, op: OpId) {
+        let voters = self.keys.voters.clone();
+        self.admin(op, |admin| async move {
+            for voter in voters {
+                admin
+                    .add_authorized_voter_from_bytes(voter.secret_bytes(), ADMIN_WITHIN)
+                    .await?;
+            }
+            Ok(())
+        });
+    }
+
+    fn set_identity(&self, op: OpId, to: Identity, require: Option<RecordKind>) {
+        let keypair = match to {
+            Identity::Staked => Arc::clone(&self.keys.staked),
+            Identity::Unstaked => Arc::clone(&self.keys.unstaked),
+        };
+        self.admin(op, |admin| async move {
+            admin
+                .set_identity_from_bytes(keypair.secret_bytes(), require, ADMIN_WITHIN)
+                .await
+        });
+    }
+
+    fn install(&self, op: OpId, term: Term) {
+        let Some(paths) = self.paths.clone() else {
+            let why =
+                "the ledger is not known before the start script has run: set validator.ledger";
+            return self.done(op, Outcome::Refused(why.into()));
+        };
+        let (authority, identity, events) = (
+            self.authority.clone(),
+            self.keys.staked.pubkey(),
+            self.events.clone(),
+        );
+        tokio::task::spawn_blocking(move || {
+            let event = match install::install(&authority, &paths, &identity, term) {
+                Ok(installed) => Event::Installed(op, installed.map(Box::new)),
+                Err(error) => Event::Done(op, Outcome::Refused(error.to_string())),
+            };
+            let _ = events.send(event);
+        });
+    }
+
+    fn open_gate(&self, op: OpId, term: Term) {
+        match &self.child {
+            Some(child) => {
+                child.gate.open(term, self.installed.clone());
+                self.done(op, Outcome::Done);
+            }
+            None => self.done(op, Outcome::Refused("no validator runs".into())),
+        }
+    }
+
+    fn close_gate(&self, op: OpId, quiet_ms: u64) {
+        match &self.child {
+            Some(child) => {
+                let gate = child.gate.clone();
+                self.task(op, async move {
+                    gate.close(Duration::from_millis(quiet_ms)).await;
+                    Outcome::Done
+                });
+            }
+            None => self.done(op, Outcome::Done),
+        }
+    }
+
+    /// The answer is not waited for: the process ends, or the engine's deadline comes.
+    fn ask_exit(&self) {
+        if let Some(admin) = self.child.as_ref().and_then(|child| child.admin.clone()) {
+            tokio::task::spawn_local(async move {
+                if let Err(error) = admin.exit(ADMIN_WITHIN).await {
+                    tracing::warn!(
+                        "the validator could not be asked to exit: {}",
+                        chain(&error)
+                    );
+                }
+            });
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(child) = &self.child {
+            child.process.signal(signal);
+        }
+    }
+
+    /// The child is reaped; nothing of its group is left to run.
+    pub(super) fn child_ended(&mut self, exit: Exit) -> Option<u8> {
+        self.signal(Signal::SIGKILL);
+        self.child = None;
+        self.facts = None;
+        if self.engine.role() != Role::Stopping {
+            tracing::warn!(EVENT = "child-ended", "the validator ended: {exit}");
+            self.restarts += 1;
+        }
+        self.step(Input::ChildExited(exit))
+    }
+
+    pub(super) fn tell_ready(&mut self) {
+        if !std::mem::replace(&mut self.told_ready, true) {
+            service::ready();
+        }
+    }
+}
+
+/// Commits of the gate, by the configured authority.
+struct AuthorityKeeper(Authority);
+
+impl Keeper for AuthorityKeeper {
+    fn keep(&mut self, mark: RecordMark, bytes: &[u8]) -> Kept {
+        match self.0.commit(mark, bytes) {
+            Ok(()) => Kept::Committed,
+            Err(error @ CommitError::TermLost { .. }) => Kept::TermLost(error.to_string()),
+            Err(error) => Kept::Unsettled(error.to_string()),
+        }
+    }
+}
+
+fn done_or(result: io::Result<()>) -> Outcome {
+    result.map_or_else(
+        |error| Outcome::Failed(error.to_string()),
+        |()| Outcome::Done,
+    )
+}
+
+/// An error with its causes, in one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}

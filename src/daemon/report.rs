@@ -1,0 +1,190 @@
+//! What operators and the service manager are told: status, explain, history, one line.
+
+use super::{Daemon, clock, service};
+use crate::ctl::status::{
+    AuthorityStatus, GateStatus, LatencyStatus, RecordStatus, Status, ValidatorStatus,
+};
+use crate::ctl::wire::{Explain, HistoryEntry};
+use crate::engine::Reason;
+use crate::engine::table::{self, Cause};
+use crate::engine::values::{Identity, Role};
+use crate::validator::command_line::VoteAccount;
+use crate::validator::keypair::Keypair;
+
+/// The address of a vote account, where it can be told without a secret.
+pub(super) fn vote_account_text(account: &VoteAccount) -> Option<String> {
+    match account {
+        VoteAccount::Address(address) => Some(address.to_string()),
+        VoteAccount::Keypair(path) => Keypair::read(path)
+            .ok()
+            .map(|(keypair, _)| keypair.pubkey().to_string()),
+    }
+}
+
+impl Daemon {
+    pub(super) fn status(&self) -> Status {
+        let facts = *self.reports.facts.borrow();
+        let holds = self.engine.term().is_some();
+        Status {
+            node: self.config.node.clone(),
+            identity: Some(self.keys.staked.pubkey().to_string()),
+            vote_account: self.vote_account.as_ref().and_then(vote_account_text),
+            role: self.engine.role(),
+            since: clock::wall(self.engine.since()),
+            term: self.engine.term().map(|term| term.0),
+            reason: self.reason.clone(),
+            authority: AuthorityStatus {
+                kind: self.authority.name().into(),
+                holder: holds.then(|| self.config.node.clone()),
+                healthy: None,
+                lease_left_ms: None,
+            },
+            record: facts
+                .last
+                .map_or_else(RecordStatus::default, |mark| RecordStatus {
+                    kind: Some(mark.kind.name().into()),
+                    slot: Some(mark.slot),
+                    seq: Some(mark.seq),
+                    sha256: self
+                        .child
+                        .as_ref()
+                        .and_then(|child| child.gate.last_sha256())
+                        .map(|sha256| hex(&sha256)),
+                }),
+            gate: self.gate_status(),
+            validator: self.validator_status(),
+            peers: Vec::new(),
+            paused_until: self.engine.paused_until().map(clock::wall),
+            next_leader_slot: self.profile.next_leader_slot,
+        }
+    }
+
+    fn gate_status(&self) -> GateStatus {
+        let reading = self.reports.meter.read();
+        GateStatus {
+            commits: reading.commits,
+            refused: reading.refused,
+            waiting: u64::from(reading.waiting),
+            latency_us: LatencyStatus {
+                p50: reading.p50_us,
+                p99: reading.p99_us,
+                max: reading.max_us,
+            },
+        }
+    }
+
+    fn validator_status(&self) -> ValidatorStatus {
+        let identity = self.engine.child_identity().map(|identity| match identity {
+            Identity::Staked => self.keys.staked.pubkey().to_string(),
+            Identity::Unstaked => self.keys.unstaked.pubkey().to_string(),
+        });
+        ValidatorStatus {
+            client: Some(self.config.validator.client.name().into()),
+            version: self.profile.version.clone(),
+            pid: self
+                .child
+                .as_ref()
+                .map(|child| child.process.pid().as_raw().unsigned_abs()),
+            identity,
+            healthy: self.facts.map(|facts| facts.healthy),
+            slot: self.facts.map(|facts| facts.slot),
+            slots_behind: self.facts.and_then(|facts| facts.behind),
+            restarts: self.restarts,
+        }
+    }
+
+    pub(super) fn explain(&self) -> Explain {
+        let explanation = self.engine.explain(clock::now());
+        let deadline = self.engine.next_deadline();
+        Explain {
+            node: self.config.node.clone(),
+            role: explanation.role,
+            since: clock::wall(self.engine.since()),
+            because: explanation.because.to_owned(),
+            detail: Some(explanation.detail).filter(|detail| !detail.is_empty()),
+            doing: explanation.doing.to_owned(),
+            next: Some(explanation.next).filter(|next| !next.is_empty()),
+            deadline: deadline.map(|(at, _)| clock::wall(at)),
+            deadline_for: deadline.map(|(_, reason)| reason_text(reason).to_owned()),
+        }
+    }
+
+    /// Logs, keeps and shows a change of role.
+    pub(super) fn record_transition(&mut self, from: Role, to: Role, cause: Cause, detail: String) {
+        let because = table::find(from, cause, to).map_or("", |row| row.because);
+        self.reason = sentence(because, &detail);
+        let term = self.engine.term().map(|term| term.0);
+        let slot = self.engine.last_committed().map(|mark| mark.slot);
+        tracing::info!(
+            EVENT = "transition",
+            ROLE = to.name(),
+            FROM = from.name(),
+            CAUSE = cause.name(),
+            TERM = term,
+            SLOT = slot,
+            "{from} -> {to}: {}",
+            self.reason
+        );
+        let entry = HistoryEntry {
+            at: clock::wall(clock::now()),
+            from,
+            to,
+            term,
+            cause: cause.name().into(),
+            text: self.reason.clone(),
+        };
+        if let Err(error) = self.history.add(entry) {
+            tracing::warn!("the history of this node could not be written: {error}");
+        }
+    }
+
+    /// One line for the service manager, sent when it differs from the last.
+    pub(super) fn tell_status(&mut self) {
+        let mut text = self.engine.role().name().to_owned();
+        if let Some(term) = self.engine.term() {
+            text.push_str(&format!(" · term {term}"));
+        }
+        let voted = self
+            .engine
+            .last_committed()
+            .map(|mark| mark.slot)
+            .filter(|_| self.engine.role() == Role::Active);
+        if let Some(slot) = voted.or(self.facts.map(|facts| facts.slot)) {
+            text.push_str(&format!(" · slot {slot}"));
+        }
+        text.push_str(&format!(" · {} waiting", self.reports.meter.waiting()));
+        if text != self.last_status {
+            service::status(&text);
+            self.last_status = text;
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn sentence(because: &str, detail: &str) -> String {
+    match (because, detail) {
+        ("", detail) => detail.to_owned(),
+        (because, "") => because.to_owned(),
+        (because, detail) => format!("{} ({detail}).", because.trim_end_matches('.')),
+    }
+}
+
+fn reason_text(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Step => "the step counts as failed",
+        Reason::Backoff => "the validator is started again",
+        Reason::Reading => "the last reading of the validator is too old",
+        Reason::LeaseMargin => "the node leaves the identity, because its lease is not renewed",
+        Reason::LeaseEnd => "the validator is killed, because the lease has ended",
+        Reason::Silence => "a page, because no vote was sent",
+        Reason::Isolation => "the node steps down, because it is cut off",
+        Reason::CatchUp => "a page, because the validator has not caught up",
+        Reason::Takeover => "this standby takes over",
+        Reason::Pause => "the pause ends",
+        Reason::Answer => "an answer counts as failed",
+        Reason::Return => "a term that is not in use is given back",
+    }
+}

@@ -1,0 +1,3 @@
+//! Observations of the validator and the cluster. Facts only: what they mean is the engine's to say.
+
+pub mod validator;
