@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 use testkit::chain::{Chain, ChainSpec};
 use testkit::keys;
-use testkit::stand_in::{Protocol, Running, StandIn};
+use testkit::stand_in::{Protocol, Running, StandIn, until};
 use testkit::wire::SentVote;
 
 /// Milliseconds for anything that has to happen.
@@ -70,13 +70,15 @@ impl Bare {
         );
     }
 
-    /// The votes sent from the call on, during the next `slots` slots.
-    pub(crate) fn votes_during(&self, slots: u64) -> Vec<SentVote> {
+    /// The votes for the `slots` slots that follow, sent by then. What was built for an earlier slot
+    /// and is still on its way does not count.
+    pub(crate) fn votes_for_the_next(&self, slots: u64) -> Vec<SentVote> {
+        let from = self.chain.slot();
+        self.chain.let_slots_pass(slots + 1);
         self.chain.settle();
-        let before = self.chain.votes().len();
-        self.chain.let_slots_pass(slots);
-        self.chain.settle();
-        self.chain.votes().split_off(before)
+        let mut votes = self.chain.votes();
+        votes.retain(|vote| vote.content.slot() > from);
+        votes
     }
 }
 
@@ -94,6 +96,14 @@ pub(crate) fn refused(running: &Running, method: &str, params: Value) -> String 
         .as_str()
         .expect("a message")
         .to_owned()
+}
+
+/// Waits until the voting thread has switched to another identity.
+pub(crate) fn expect_switch(running: &Running) {
+    assert!(
+        until(SOON_MS, || running.log().contains("Identity changed from")),
+        "a switch"
+    );
 }
 
 /// The parameters of setIdentity for the 4.2 form, requiring nothing.

@@ -36,6 +36,15 @@ fn a_demotion_of_all_nodes_bars_each_until_it_is_promoted() {
 }
 
 #[test]
+fn a_demotion_of_all_nodes_bars_also_those_promoted_before() {
+    let mut stream = Stream::default();
+    stream.judge.promoted(IDENTITY, "a", 1);
+    stream.judge.demoted(IDENTITY, None, 2);
+    stream.tower("a", &after([10]));
+    assert_eq!(stream.broken(), [Rule::AfterDemotion]);
+}
+
+#[test]
 fn a_node_promoted_again_may_vote_again() {
     let mut stream = Stream::default();
     stream.judge.demoted(IDENTITY, Some("a"), 1);
@@ -63,6 +72,19 @@ fn two_nodes_in_turns_are_found_where_turns_are_marked() {
     stream.tower("b", &after(10..12));
     assert_eq!(stream.broken(), []);
     stream.tower("a", &after(10..13));
+    assert_eq!(stream.broken(), [Rule::TwoVoters]);
+}
+
+#[test]
+fn one_promotion_is_good_for_one_turn() {
+    let mut stream = Stream::default();
+    stream.judge.turns_are_marked();
+    for (turn, node) in ["a", "b", "a"].into_iter().enumerate() {
+        stream.judge.promoted(IDENTITY, node, stream.now_us);
+        stream.tower(node, &after(10..=10 + turn as u64));
+    }
+    assert_eq!(stream.broken(), []);
+    stream.tower("b", &after(10..14));
     assert_eq!(stream.broken(), [Rule::TwoVoters]);
 }
 

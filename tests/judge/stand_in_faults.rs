@@ -1,6 +1,6 @@
 //! Trouble on request: each fault does what it says, and the judge sees those that are its business.
 
-use crate::bare::{Bare, SOON_MS, done, identity};
+use crate::bare::{Bare, SOON_MS, done, expect_switch, identity};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
@@ -51,13 +51,10 @@ fn a_stalled_replay_neither_votes_nor_switches() {
     let (spec, running) = bare.voting("a");
     spec.faults(&[("stall_replay", "true")]).expect("faults");
     done(&running, "setIdentity", identity(&spec, "unstaked.json"));
-    bare.chain.let_slots_pass(1);
-    assert_eq!(bare.votes_during(12), []);
+    assert_eq!(bare.votes_for_the_next(12), []);
     assert!(!running.log().contains("Identity changed from"));
     spec.faults(&[]).expect("faults");
-    assert!(until(SOON_MS, || running
-        .log()
-        .contains("Identity changed from")));
+    expect_switch(&running);
 }
 
 #[test]
@@ -65,8 +62,7 @@ fn voting_stops_and_goes_on() {
     let bare = Bare::new(Protocol::Alpenglow);
     let (spec, _running) = bare.voting("a");
     spec.faults(&[("stop_voting", "true")]).expect("faults");
-    bare.chain.let_slots_pass(1);
-    assert_eq!(bare.votes_during(5), []);
+    assert_eq!(bare.votes_for_the_next(5), []);
     spec.faults(&[]).expect("faults");
     bare.expect_votes(3);
     bare.chain.expect_clean();

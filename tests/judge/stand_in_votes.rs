@@ -1,10 +1,10 @@
 //! How a stand-in votes, in both protocols: stores first, the straggler, the mute, the duplicate.
 
-use crate::bare::{Bare, SOON_MS, done, identity};
+use crate::bare::{Bare, SOON_MS, done, expect_switch, identity};
 use serde_json::json;
 use testkit::judge::Rule;
 use testkit::record::{self, State};
-use testkit::stand_in::{Protocol, until};
+use testkit::stand_in::Protocol;
 use testkit::wire::Content;
 
 const BOTH: [Protocol; 2] = [Protocol::Tower, Protocol::Alpenglow];
@@ -52,7 +52,7 @@ fn without_a_mute_the_judge_sees_the_straggler() {
         let (spec, running) = bare.voting("a");
         done(&running, "setIdentity", identity(&spec, "unstaked.json"));
         bare.chain.demoted(&bare.identity, Some("a"));
-        bare.chain.let_slots_pass(12);
+        expect_switch(&running);
         let findings = bare.chain.verdict().expect_err("a straggler");
         assert!(
             findings
@@ -60,7 +60,7 @@ fn without_a_mute_the_judge_sees_the_straggler() {
                 .all(|finding| finding.rule == Rule::AfterDemotion),
             "{findings:?}"
         );
-        assert_eq!(bare.votes_during(5), [], "the switch is over");
+        assert_eq!(bare.votes_for_the_next(5), [], "the switch is over");
     }
 }
 
@@ -71,9 +71,7 @@ fn muted_first_no_straggler_follows() {
         let (spec, running) = bare.voting("a");
         done(&running, "removeAllAuthorizedVoters", json!([]));
         done(&running, "setIdentity", identity(&spec, "unstaked.json"));
-        // A vote that was being built at the mute is stored and sent within this slot.
-        bare.chain.let_slots_pass(1);
-        assert_eq!(bare.votes_during(12), []);
+        assert_eq!(bare.votes_for_the_next(12), []);
         bare.chain.demoted(&bare.identity, Some("a"));
         bare.chain.expect_clean();
     }
@@ -95,7 +93,7 @@ fn it_goes_on_from_the_record_that_it_is_given() {
             "setIdentity",
             identity(&spec_a, "unstaked.json"),
         );
-        bare.chain.let_slots_pass(2);
+        expect_switch(&running_a);
         bare.chain.demoted(&bare.identity, Some("a"));
         std::fs::copy(spec_a.record(), spec_b.record()).expect("a copy of the record");
         let staked = spec_b.path("staked.json");
@@ -194,8 +192,7 @@ fn nobody_votes_for_an_account_of_another_identity_or_on_a_halted_chain() {
     assert!(!bare.chain.wait(200, |votes| votes.len() > count + 1));
     bare.chain.set_node(&bare.vote_account, "somebody else");
     bare.chain.halt(false);
-    bare.chain.let_slots_pass(1);
-    assert_eq!(bare.votes_during(5), []);
+    assert_eq!(bare.votes_for_the_next(5), []);
 }
 
 #[test]
@@ -203,9 +200,32 @@ fn one_that_is_cut_off_stops_at_the_slot_it_knows() {
     let bare = Bare::new(Protocol::Tower);
     let (_spec, _running) = bare.voting("a");
     bare.chain.cut_off("a", true);
-    bare.chain.let_slots_pass(2);
-    assert_eq!(bare.votes_during(5), []);
+    assert_eq!(bare.votes_for_the_next(5), []);
     bare.chain.cut_off("a", false);
     bare.expect_votes(2);
-    assert!(until(SOON_MS, || bare.chain.verdict().is_ok()));
+    bare.chain.expect_clean();
+}
+
+#[test]
+fn its_threads_have_the_names_of_the_real_ones() {
+    for (protocol, stores, switches) in [
+        (Protocol::Tower, "solVoteService", "solReplayStage"),
+        (Protocol::Alpenglow, "solVotorVoteSvc", "solVotorEvLoop"),
+    ] {
+        let bare = Bare::new(protocol);
+        let (_spec, running) = bare.voting("a");
+        let tasks = format!("/proc/{}/task", running.pid());
+        let names: Vec<String> = std::fs::read_dir(tasks)
+            .expect("it runs")
+            .flatten()
+            .filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok())
+            .map(|name| name.trim().to_owned())
+            .collect();
+        assert!(
+            [stores, switches]
+                .iter()
+                .all(|due| names.iter().any(|name| name == due)),
+            "{names:?}"
+        );
+    }
 }

@@ -134,12 +134,10 @@ fn left_out(sent: &SentVote, tower: &Tower, old: Lockout) -> Option<(Rule, Strin
     })
 }
 
+/// Confirmations from 31 down to 1 also bound the depth.
 fn malformed(tower: &Tower) -> Option<String> {
     if tower.votes.is_empty() {
         return Some("an empty tower".to_owned());
-    }
-    if tower.votes.len() > DEPTH_MAX {
-        return Some(format!("a tower of {} votes", tower.votes.len()));
     }
     if let Some(vote) = tower
         .votes
