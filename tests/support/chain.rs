@@ -24,20 +24,19 @@
 //!
 //! All of it ends when the `Chain` is dropped.
 
-use crate::chain_link::{self, Link, line_of};
+use crate::chain_shared::Shared;
 use crate::chain_state::ChainState;
-use crate::http::{Failure, Server};
+use crate::http::Server;
 use crate::judge::{self, Finding, Judge, Summary};
 use crate::record::State;
-use crate::rpc::{self, Health};
-use crate::wire::{ClusterState, FromChain, Peer, SentVote, VoteAccount, now_us};
-use serde_json::Value;
+use crate::rpc::Health;
+use crate::wire::{ClusterState, Peer, SentVote, VoteAccount, now_us};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long [`Chain::settle`] waits for a stand-in to answer; a stopped one does not.
 const SETTLE_MS: u64 = 1_000;
@@ -319,159 +318,5 @@ impl Drop for Chain {
         self.shared.news.notify_all();
         // Wakes the accepting thread, so that it sees the end.
         let _ = TcpStream::connect(self.address);
-    }
-}
-
-#[derive(Debug)]
-pub(crate) struct Inner {
-    chain: ChainState,
-    links: BTreeMap<u64, Link>,
-    pings: u64,
-    rpc_health: Health,
-    rpc_fails: bool,
-    ending: bool,
-}
-
-/// What the threads of a chain share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    inner: Mutex<Inner>,
-    news: Condvar,
-}
-
-impl Shared {
-    fn new(chain: ChainState) -> Self {
-        let inner = Inner {
-            chain,
-            links: BTreeMap::new(),
-            pings: 0,
-            rpc_health: Health::Ok,
-            rpc_fails: false,
-            ending: false,
-        };
-        Self {
-            inner: Mutex::new(inner),
-            news: Condvar::new(),
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn wait(&self, within_ms: u64, mut done: impl FnMut(&Inner) -> bool) -> bool {
-        let within = Duration::from_millis(within_ms);
-        let waited = self
-            .news
-            .wait_timeout_while(self.lock(), within, |inner| !done(inner));
-        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
-    }
-
-    /// Changes the state and tells everyone.
-    fn change(&self, change: impl FnOnce(&mut ChainState)) {
-        let mut inner = self.lock();
-        change(&mut inner.chain);
-        inner.broadcast();
-        self.news.notify_all();
-    }
-
-    /// Slots at even distances, however long the work in between takes.
-    fn tick(&self, slot: Duration) {
-        let mut due = Instant::now() + slot;
-        loop {
-            let inner = self.lock();
-            let left = due.saturating_duration_since(Instant::now());
-            let waited = self
-                .news
-                .wait_timeout_while(inner, left, |inner| !inner.ending);
-            let mut inner = waited.unwrap_or_else(PoisonError::into_inner).0;
-            if inner.ending {
-                inner.links.clear();
-                return;
-            }
-            due += slot;
-            if !inner.chain.halted {
-                inner.chain.next_slot();
-                inner.broadcast();
-                self.news.notify_all();
-            }
-        }
-    }
-
-    fn accept(self: &Arc<Self>, listener: &TcpListener) {
-        for (stream, number) in listener.incoming().zip(1..) {
-            if self.lock().ending {
-                return;
-            }
-            // A connection that fails at once is one that never was.
-            if let Ok(stream) = stream {
-                let _ = chain_link::serve(self, number, stream);
-            }
-        }
-    }
-
-    fn answer(&self, method: &str, params: &Value) -> Result<Value, Failure> {
-        let inner = self.lock();
-        if inner.rpc_fails {
-            return Err(Failure::new(-32603, "Internal error"));
-        }
-        let cluster = &inner.chain.cluster;
-        let view = rpc::View {
-            cluster,
-            identity: &cluster.other_leader,
-            version: "4.2.2",
-            health: inner.rpc_health,
-            slots_behind: 0,
-        };
-        rpc::answer(&view, method, params)
-    }
-
-    fn ping(&self) -> u64 {
-        let mut inner = self.lock();
-        inner.pings += 1;
-        let nonce = inner.pings;
-        let line = line_of(&FromChain::Ping { nonce });
-        inner.links.values().for_each(|link| link.send(&line));
-        nonce
-    }
-
-    pub(crate) fn connect(&self, number: u64, link: Link) {
-        let mut inner = self.lock();
-        let state = FromChain::State(Box::new(inner.chain.cluster.clone()));
-        link.send(&line_of(&state));
-        inner.links.insert(number, link);
-    }
-
-    pub(crate) fn disconnect(&self, number: u64) {
-        self.lock().links.remove(&number);
-        self.change(|chain| chain.hide(number));
-    }
-
-    pub(crate) fn greet(&self, number: u64, peer: Peer) {
-        self.change(|chain| chain.show(number, peer));
-    }
-
-    pub(crate) fn pong(&self, number: u64, nonce: u64) {
-        if let Some(link) = self.lock().links.get_mut(&number) {
-            link.answered = nonce;
-        }
-        self.news.notify_all();
-    }
-
-    pub(crate) fn take_vote(&self, vote: SentVote) {
-        self.lock().chain.take_vote(vote);
-        self.news.notify_all();
-    }
-}
-
-impl Inner {
-    fn broadcast(&self) {
-        let state = FromChain::State(Box::new(self.chain.cluster.clone()));
-        let line = line_of(&state);
-        for (number, link) in &self.links {
-            if !self.chain.is_cut_off(*number) {
-                link.send(&line);
-            }
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! The chain's side of one connection: a reader thread, and a writer thread that nobody waits for.
 
-use crate::chain::Shared;
+use crate::chain_shared::Shared;
 use crate::wire::{FromChain, ToChain};
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::TcpStream;

@@ -16,6 +16,7 @@
 
 pub mod chain;
 mod chain_link;
+mod chain_shared;
 mod chain_state;
 pub mod encode;
 pub mod faults;

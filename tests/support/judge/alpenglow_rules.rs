@@ -1,6 +1,7 @@
 //! Alpenglow: for each slot, no two votes that exclude each other, and no vote cast by two instances.
 
-use super::{Rule, name};
+use super::Rule;
+use super::trial::name;
 use crate::history::Vote;
 use crate::wire::{Instance, SentVote};
 use std::collections::BTreeMap;

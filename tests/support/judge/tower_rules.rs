@@ -6,7 +6,8 @@
 //! is lost, and a vote that is missing had expired when the vote above it was cast. Votes that were
 //! recorded and never sent are lawful: they show up in a later tower.
 
-use super::{Rule, name};
+use super::Rule;
+use super::trial::name;
 use crate::tower::{DEPTH_MAX, Lockout, Tower};
 use crate::wire::SentVote;
 
