@@ -1,6 +1,7 @@
 //! Vote records through their public face: what the encoder writes is read back, anything else is
 //! refused, and the order of records agrees with a tower that is kept in plain sight.
 
+mod fixtures;
 mod ordering;
 mod reading;
 
