@@ -1,0 +1,164 @@
+//! One node as an operator has it: a chain, a stand-in validator, a supervisor process, and ctl.
+//!
+//! Dropping it ends every process by its number. [`Lab::end`] has the chain's judge speak first.
+
+use serde_json::Value;
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use testkit::chain::{Chain, ChainSpec};
+use testkit::keys;
+use testkit::stand_in::{Protocol, StandIn, binary, until};
+
+/// Long enough for a busy machine; a condition that holds ends the wait at once.
+pub(crate) const SOON_MS: u64 = 30_000;
+const SLOT_MS: u64 = 50;
+
+pub(crate) struct Lab {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) chain: Chain,
+    pub(crate) node: StandIn,
+    pub(crate) identity: String,
+    supervisor: Option<Child>,
+}
+
+impl Lab {
+    /// Keys, directories and a configuration; nothing runs yet but the chain.
+    pub(crate) fn new(protocol: Protocol) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let staked = keys::from_seed("the staked identity");
+        let identity = keys::address(&staked);
+        let vote_account = keys::address_from_seed("the vote account");
+        let chain = Chain::start(ChainSpec::new(SLOT_MS).vote_account(&vote_account, &identity)).expect("a chain");
+        let mut node = StandIn::new(dir.path(), "a", chain.addr(), protocol, &vote_account, &staked).expect("a stand-in");
+        node.more = ["--rpc-port", &free_port().to_string()].map(str::to_owned).to_vec();
+        let lab = Self { dir, chain, node, identity, supervisor: None };
+        lab.configure("");
+        lab
+    }
+
+    /// Writes the configuration, with `more` at its end.
+    pub(crate) fn configure(&self, more: &str) {
+        let path = |name: &str| self.dir.path().join(name).display().to_string();
+        let text = format!(
+            "node = \"a\"\nstate_dir = \"{}\"\n[identity]\nstaked = \"{}\"\nunstaked = \"{}\"\n[control]\nsocket = \"{}\"\n{more}",
+            path("state"),
+            path("staked.json"),
+            path("unstaked.json"),
+            path("ctl.sock"),
+        );
+        std::fs::write(self.config(), text).expect("the configuration");
+    }
+
+    pub(crate) fn config(&self) -> PathBuf {
+        self.dir.path().join("config.toml")
+    }
+
+    /// `supervisor run -- stand-in …`, its output in `supervisor.log`.
+    pub(crate) fn start(&mut self) {
+        let stand_in = binary().expect("the stand-in's binary");
+        let mut words = vec![stand_in.display().to_string()];
+        words.extend(self.node.args());
+        self.start_command(&words);
+    }
+
+    pub(crate) fn start_command(&mut self, words: &[String]) {
+        let log = File::options().create(true).append(true).open(self.log_path()).expect("a log");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_supervisor"));
+        command.args(["run", "--config"]).arg(self.config()).arg("--").args(words);
+        command.stdin(Stdio::null()).stdout(log.try_clone().expect("a log")).stderr(log);
+        command.env("SUPERVISOR_LOG", std::env::var("SUPERVISOR_LOG").unwrap_or_else(|_| "info".into()));
+        self.supervisor = Some(command.spawn().expect("the supervisor"));
+    }
+
+    pub(crate) fn ctl(&self, words: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_supervisor"));
+        command.arg("ctl").arg("--socket").arg(self.dir.path().join("ctl.sock")).args(words);
+        command.output().expect("supervisor ctl")
+    }
+
+    pub(crate) fn status(&self) -> Option<Value> {
+        let output = self.ctl(&["--json", "status"]);
+        let line: Value = serde_json::from_slice(&output.stdout).ok()?;
+        Some(line.get("status").cloned().unwrap_or(line))
+    }
+
+    pub(crate) fn role(&self) -> Option<String> {
+        Some(self.status()?.get("role")?.as_str()?.to_owned())
+    }
+
+    #[track_caller]
+    pub(crate) fn await_role(&self, role: &str) {
+        let came = until(SOON_MS, || self.role().as_deref() == Some(role));
+        assert!(came, "not {role} but {:?}\n{}", self.role(), self.log());
+    }
+
+    #[track_caller]
+    pub(crate) fn await_votes(&self, more: usize) {
+        let before = self.chain.votes().len();
+        let came = self.chain.wait(SOON_MS, |votes| votes.len() >= before + more);
+        assert!(came, "no {more} more votes\n{}", self.log());
+    }
+
+    /// Runs a command that has to succeed.
+    #[track_caller]
+    pub(crate) fn must(&self, words: &[&str]) -> String {
+        let output = self.ctl(words);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "ctl {words:?}: {:?}\n{text}\n{}", output.status, self.log());
+        text
+    }
+
+    pub(crate) fn supervisor_pid(&self) -> i32 {
+        self.supervisor.as_ref().expect("a supervisor").id() as i32
+    }
+
+    pub(crate) fn signal(&self, signal: nix::sys::signal::Signal) {
+        let pid = nix::unistd::Pid::from_raw(self.supervisor_pid());
+        nix::sys::signal::kill(pid, signal).expect("a signal to the supervisor");
+    }
+
+    /// How the supervisor ended, if it does.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        let child = self.supervisor.as_mut()?;
+        let mut status = None;
+        let _ = until(SOON_MS, || {
+            status = child.try_wait().ok().flatten();
+            status.is_some()
+        });
+        status
+    }
+
+    pub(crate) fn log_path(&self) -> PathBuf {
+        self.dir.path().join("supervisor.log")
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    /// The judge's last word: no vote of any node broke a rule.
+    #[track_caller]
+    pub(crate) fn end(mut self) {
+        self.kill();
+        self.chain.expect_clean();
+    }
+
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.supervisor.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("its address").port()
+}
