@@ -314,9 +314,16 @@ async fn the_last_reply_has_its_place_however_many_steps_came_before() {
     }
     replies.finish(Reply::end(Verdict::Done, "end"));
     let mut last = None;
+    let mut kept = 0;
     while let Some(reply) = incoming.recv().await {
         last = Some(reply);
+        kept += 1;
     }
+    assert_eq!(
+        kept,
+        PROGRESS_WAITING_MAX + 1,
+        "no client makes the daemon's memory grow"
+    );
     assert_eq!(last, Some(Reply::end(Verdict::Done, "end")));
 }
 
