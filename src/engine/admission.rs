@@ -29,10 +29,14 @@ impl Engine {
         let reclaimed = std::mem::take(&mut self.reclaims);
         if !self.parked || self.memory_failed.is_some() {
             self.parked = true;
-            self.remember(true);
+            self.remember(now, true);
         }
         match &mut self.stage {
-            Stage::Promoting(_) | Stage::Active(_) => self.demote(now, Cause::OperatorDemoted, Then::Park, ""),
+            Stage::Promoting(_) => self.demote(now, Cause::OperatorDemoted, Then::Park, ""),
+            Stage::Active(_) => {
+                let then = self.successor(now, None).filter(|_| self.setup.authority.passes).map_or(Then::Park, Then::Pass);
+                self.demote(now, Cause::OperatorDemoted, then, "");
+            }
             Stage::Demoting(demotion) if demotion.then == Then::Stand => demotion.then = Then::Park,
             Stage::CatchingUp | Stage::Standby => self.enter(now, Stage::Parked, Cause::OperatorDemoted, ""),
             Stage::Starting(_) => self.demote_while_starting(now, reclaimed),
@@ -64,7 +68,7 @@ impl Engine {
         if !self.setup.authority.passes {
             return self.answer(request, Verdict::Refused, "this authority knows no other node to hand over to");
         }
-        let ready = self.successor(now).filter(|node| to.as_ref().is_none_or(|to| to == node));
+        let ready = self.successor(now, to.as_ref());
         match (&self.stage, ready) {
             (Stage::Active(_), Some(node)) => {
                 self.await_for(request, Want::ToBeOff);
@@ -81,7 +85,7 @@ impl Engine {
             return self.answer(request, Verdict::Done, "this node is not parked");
         }
         self.parked = false;
-        self.remember(false);
+        self.remember(now, false);
         if matches!(self.stage, Stage::Parked) {
             let stage = self.resting(now);
             self.enter(now, stage, Cause::OperatorResumed, "");
@@ -112,9 +116,9 @@ impl Engine {
     }
 
     /// Has the parking written down. Answers to operators wait for it.
-    pub(super) fn remember(&mut self, parked: bool) {
+    pub(super) fn remember(&mut self, now: Millis, parked: bool) {
         let op = self.next_op();
-        self.remembering = Some(op);
+        self.remembering = Some((op, now.plus(self.setup.timing.step_ms)));
         self.memory_failed = None;
         self.out.push(Effect::Remember { op, parked });
     }
@@ -153,7 +157,7 @@ impl Engine {
             Want::ToVote if matches!(role, Role::Promoting | Role::Demoting | Role::Fenced) => None,
             Want::ToVote => Some(self.failure.clone()),
             Want::ToBeOff => self.fate_of_demotion(role),
-            Want::ToBeUp if matches!(role, Role::CatchingUp | Role::Standby | Role::Parked | Role::Active) => {
+            Want::ToBeUp if matches!(role, Role::CatchingUp | Role::Standby | Role::Parked | Role::Promoting | Role::Active) => {
                 Some((Verdict::Done, format!("the validator is up; this node is {role}")))
             }
             Want::ToBeUp if role == Role::Stopping => Some((Verdict::Refused, "the supervisor is stopping".into())),

@@ -10,29 +10,46 @@ use super::Engine;
 impl Engine {
     /// Begins to stop voting. Allowed in `promoting` and `active`.
     pub(super) fn demote(&mut self, now: Millis, cause: Cause, then: Then, detail: impl Into<String>) {
-        self.reclaims = false;
+        // A failure is tried again where nobody else can vote; everything else that ends a tenure ends the claim to it.
+        self.reclaims &= cause == Cause::PromotionFailed;
         self.enter(now, Stage::Demoting(Demotion { step: DemoteStep::Quiet(Quiet::Mute), then }), cause, detail);
         self.quiet_advance(now);
     }
 
     /// The term is in other hands, or must be taken to be: no commit can succeed, so nothing that waits may wait longer.
     pub(super) fn fence(&mut self, now: Millis, cause: Cause, detail: impl Into<String>) {
-        if !matches!(self.stage, Stage::Promoting(_) | Stage::Active(_) | Stage::Demoting(_)) {
-            self.hold = None;
-            return;
-        }
         self.reclaims = false;
+        match &self.stage {
+            Stage::Promoting(_) | Stage::Active(_) => {}
+            // The child is off the identity: the term was to go anyway.
+            Stage::Demoting(Demotion { step: DemoteStep::Settle, .. }) => return self.demotion_settled(now, Outcome::Done),
+            Stage::Demoting(_) => {}
+            Stage::Starting(_) if self.child.alive && self.hold.is_some() => {
+                self.hold = None;
+                return self.launch_kill(now, "the term is lost");
+            }
+            // The hold stays until the child is off the identity, for its lease still bounds how long that may take.
+            Stage::Stopping(_) => return,
+            _ => {
+                self.hold = None;
+                return;
+            }
+        }
         self.enter(now, Stage::Fenced(Quiet::RefuseVotes), cause, detail);
         self.quiet_advance(now);
     }
 
     /// Off the identity: gives the term to where the demotion wants it.
     pub(super) fn settle_term(&mut self, now: Millis) {
+        let held = self.hold.is_some();
         let term = self.term().unwrap_or_default();
         let Stage::Demoting(demotion) = &mut self.stage else { return };
         demotion.step = DemoteStep::Settle;
-        if let Then::Pass(to) = &demotion.then {
+        if let Then::Pass(to) = &demotion.then
+            && held
+        {
             let to = to.clone();
+            self.passed_to = Some(to.clone());
             self.progress("passing the term");
             self.ask(now, |op| Effect::PassTerm { op, term, to });
         } else {
@@ -48,10 +65,7 @@ impl Engine {
         if outcome != Outcome::Done && passing {
             return self.passing_failed(now, &outcome);
         }
-        if outcome != Outcome::Done {
-            self.page(format!("the release of the term is not confirmed: {}", outcome.sentence()));
-        }
-        self.hold = None;
+        self.term_released(&outcome);
         if self.child.alive {
             let (stage, detail) = (self.resting(now), self.last_vote_sentence());
             self.enter(now, stage, Cause::Released, detail);
@@ -61,12 +75,26 @@ impl Engine {
         }
     }
 
+    /// A release has ended. One that is not confirmed is repeated later, because nobody can vote before it.
+    pub(super) fn term_released(&mut self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Done => self.claimed = false,
+            Outcome::Refused(_) if self.hold.is_some() => self.claimed = false,
+            other => {
+                self.claimed = true;
+                self.page(format!("the release of the term is not confirmed: {}", other.sentence()));
+            }
+        }
+        self.hold = None;
+    }
+
     /// The successor cannot have the term: it is released instead, so that somebody can.
     fn passing_failed(&mut self, now: Millis, outcome: &Outcome) {
         self.page(format!("the term could not be passed: {}; releasing it", outcome.sentence()));
         if let Stage::Demoting(demotion) = &mut self.stage {
             demotion.then = Then::Stand;
         }
+        self.passed_to = None;
         self.settle_term(now);
     }
 

@@ -8,7 +8,8 @@ use super::values::{Identity, NodeName, OpId, RecordKind, RequestId, Role, Term,
 pub enum Effect {
     /// Point the identity link, atomically. Issued before every exec, and after every change of identity.
     PointLink { op: OpId, to: Identity },
-    /// Start the child, behind a closed gate. Issued when the link is known to point where it should.
+    /// Start the child, behind a closed gate. Issued when the link is known to point where it should. Any outcome but `Done`
+    /// means that there is no child.
     Spawn { op: OpId },
     /// Remove all authorized voters. Issued as soon as the child answers, and as the first step off the staked identity.
     Mute { op: OpId },
@@ -16,7 +17,9 @@ pub enum Effect {
     Unmute { op: OpId },
     /// Change the child's identity. To the staked one only with the term held and the record durable here.
     SetIdentity { op: OpId, to: Identity, require: Option<RecordKind> },
-    /// Obtain the right to vote, fencing every term before it.
+    /// Obtain the right to vote, fencing every term before it. A term that this node has already is taken anew under a
+    /// higher number, so that a late request about the earlier number cannot touch it. Performed in order with `Release` and
+    /// `PassTerm`.
     Acquire { op: OpId },
     /// Make the newest known record durable here and in the validator's directory. Issued after `Acquire`, before the identity.
     InstallRecord { op: OpId, term: Term },
@@ -25,7 +28,8 @@ pub enum Effect {
     /// Let no vote begin a commit any more, and answer when none waits. `quiet_ms` of silence come first, so that a vote built
     /// just before the mute still passes; 0 refuses at once what waits.
     CloseGate { op: OpId, quiet_ms: u64 },
-    /// Give the right to vote back, with the record as it stands. Issued with the child off the identity, or dead.
+    /// Give the right to vote back, with the record as it stands. Issued with the child off the identity, or dead. Term 0: what
+    /// this node may hold is unknown, because an outcome was lost; whatever it is goes back, and `Done` says that nothing is held.
     Release { op: OpId, term: Term },
     /// Pass the right to vote to `to`. Issued where a release would be.
     PassTerm { op: OpId, term: Term, to: NodeName },

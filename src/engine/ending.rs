@@ -28,14 +28,12 @@ impl Engine {
 
     /// Off the identity: the term goes back, except where nobody else can have it.
     pub(super) fn stop_release(&mut self, now: Millis) {
-        match self.hold {
-            Some(hold) if !self.setup.authority.alone => {
-                self.set_stop(StopStep::Release);
-                let term = hold.term;
-                self.ask(now, |op| Effect::Release { op, term });
-            }
-            _ => self.begin_end(now),
+        if self.setup.authority.alone || !(self.hold.is_some() || self.claimed) {
+            return self.begin_end(now);
         }
+        self.set_stop(StopStep::Release);
+        let term = self.term().unwrap_or_default();
+        self.ask(now, |op| Effect::Release { op, term });
     }
 
     /// A step of stopping has ended or is late.
@@ -44,10 +42,7 @@ impl Engine {
         match stop.step {
             StopStep::Quiet(_) => self.quiet_goes_on(now, outcome),
             StopStep::Release => {
-                if outcome != Outcome::Done {
-                    self.page(format!("the release of the term is not confirmed: {}", outcome.sentence()));
-                }
-                self.hold = None;
+                self.term_released(&outcome);
                 self.begin_end(now);
             }
             StopStep::End(end) => self.end_goes_on(now, end),

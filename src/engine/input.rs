@@ -18,7 +18,7 @@ pub enum Input {
     ChildExited(Exit),
     /// The thread that votes has loaded the record of the identity it now carries.
     SwitchMarker(RecordKind),
-    /// What the gate has done so far.
+    /// What the gate has done so far. Handed over before any `ChainVote` that may show one of its votes.
     Gate(GateFacts),
     /// News from whoever grants the right to vote.
     Authority(AuthorityNews),
@@ -104,9 +104,10 @@ pub struct GateFacts {
 /// News from the authority.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum AuthorityNews {
-    /// Who holds the term; `None` after a sealed release or an expired lease.
+    /// Who holds the term; `None` after a sealed release or an expired lease. Told at every change, in order, and anew after
+    /// every gap in the watch.
     Holder(Option<NodeName>),
-    /// The lease of `term` is good until `until` on our own clock.
+    /// The lease of `term` is good until `until` on our own clock. The first one comes before the `Held` it belongs to.
     Lease { term: Term, until: Millis },
     /// `term` is certainly not ours any more.
     TermLost(Term),

@@ -56,7 +56,7 @@ impl Engine {
     }
 
     fn open_gate_only_under_the_held_term(&self) -> Result<(), Violation> {
-        let leaving = matches!(self.stage, Stage::Demoting(_) | Stage::Fenced(_) | Stage::Stopping(_));
+        let leaving = matches!(self.stage, Stage::Demoting(_) | Stage::Fenced(_) | Stage::Stopping(_) | Stage::Starting(Launch::Kill));
         let matches = self.gate.open.is_none() || self.gate.open == self.term();
         demand(matches || leaving, || format!("the gate is open under {:?}, the term held is {:?}", self.gate.open, self.term()))
     }
@@ -73,7 +73,8 @@ impl Engine {
     }
 
     fn every_role_has_a_deadline(&self) -> Result<(), Violation> {
-        let exempt = matches!(self.stage, Stage::Parked) || self.exited;
+        let not_begun = self.seq == 0;
+        let exempt = not_begun || self.exited || matches!(self.stage, Stage::Parked);
         demand(exempt || self.next_deadline().is_some(), || format!("{} ({:?}) waits without a deadline", self.role(), self.stage))
     }
 }

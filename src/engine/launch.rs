@@ -5,7 +5,7 @@
 
 use super::effect::Effect;
 use super::input::{Exit, Outcome};
-use super::state::{Carry, Child, End, Hold, Launch, PromoteStep, Promotion, RecordDurable, Stage, TermHeld};
+use super::state::{Carry, Child, End, Launch, PromoteStep, Promotion, RecordDurable, Stage, TermHeld};
 use super::table::Cause;
 use super::values::{Identity, Millis, PromoteFlags, Term};
 use super::{Engine, Reason};
@@ -14,6 +14,7 @@ impl Engine {
     /// Starts a child, from the top.
     pub(super) fn launch(&mut self, now: Millis) {
         if self.reclaims {
+            self.claimed = true;
             self.set_launch(Launch::Acquire);
             self.ask(now, |op| Effect::Acquire { op });
         } else {
@@ -28,11 +29,16 @@ impl Engine {
             (Launch::EndFirst(end), _) => self.end_goes_on(now, end),
             (Launch::Release(_), outcome) => self.launch_released(now, &outcome),
             (Launch::Backoff, _) => self.launch(now),
-            (Launch::Acquire, Outcome::Held { term, .. }) => self.launch_install(now, TermHeld(term)),
-            (Launch::Install(held), Outcome::Durable(Some(mark))) => {
+            (Launch::Acquire, Outcome::Held { term, record }) => self.launch_install(now, TermHeld { term, record }),
+            (Launch::Install(held), Outcome::Durable(Some(mark))) if !held.is_newer_than(Some(mark)) => {
                 self.launch_link(now, Carry::Staked(held, RecordDurable(Some(mark))));
             }
-            (Launch::Install(_), Outcome::Durable(None)) => self.launch_without_term(now, "its record is on no disk"),
+            (Launch::Install(_), Outcome::Durable(_)) => self.launch_without_term(now, "its record is not on this disk"),
+            (Launch::Acquire | Launch::Install(_), Outcome::Failed(why)) => {
+                // What failed for once is tried again as soon as the child stands by.
+                self.launch_without_term(now, &why);
+                self.reclaims = true;
+            }
             (Launch::Acquire | Launch::Install(_), other) => self.launch_without_term(now, &other.sentence()),
             (Launch::Link(carry), Outcome::Done) => self.launch_spawn(now, carry),
             (Launch::Link(_), other) => {
@@ -40,12 +46,9 @@ impl Engine {
                 self.back_off(now, Some(Exit::NotStarted));
             }
             (Launch::Spawn(carry), Outcome::Done) => self.launch_spawned(now, carry),
-            (Launch::Spawn(_), Outcome::Refused(why)) => {
-                self.page(format!("the validator could not be started: {why}"));
-                self.back_off(now, Some(Exit::NotStarted));
-            }
             (Launch::OpenGate(..), Outcome::Done) => self.launch_await(now),
             (Launch::Mute, Outcome::Done) => self.launched(now),
+            (Launch::Kill, _) => self.launch_kill_on(now),
             (_, other) => self.launch_kill(now, &other.sentence()),
         }
     }
@@ -68,7 +71,11 @@ impl Engine {
 
     /// The child is reaped: nothing it did can go on, and its gate is gone with it.
     pub(super) fn child_exited(&mut self, now: Millis, exit: Exit) {
+        if !self.child.alive {
+            return;
+        }
         self.child = Child::DEAD;
+        self.spawning = None;
         self.gate.open = None;
         self.gate.facts.waiting = 0;
         self.own = None;
@@ -98,6 +105,11 @@ impl Engine {
                 self.died_with = exit;
                 self.launch_release(now, hold.term);
             }
+            // What an acquisition under way gets is given back as well.
+            None if self.claimed && !self.setup.authority.alone => {
+                self.died_with = exit;
+                self.launch_release(now, Term::default());
+            }
             None => self.back_off(now, Some(exit)),
         }
     }
@@ -119,10 +131,7 @@ impl Engine {
     }
 
     fn launch_released(&mut self, now: Millis, outcome: &Outcome) {
-        if *outcome != Outcome::Done {
-            self.page(format!("the release of the term is not confirmed: {}", outcome.sentence()));
-        }
-        self.hold = None;
+        self.term_released(outcome);
         self.back_off(now, Some(self.died_with));
     }
 
@@ -148,9 +157,9 @@ impl Engine {
     }
 
     fn launch_install(&mut self, now: Millis, held: TermHeld) {
-        self.hold = Some(Hold::new(held.0));
+        self.take_hold(now, held.term);
         self.set_launch(Launch::Install(held));
-        self.ask(now, |op| Effect::InstallRecord { op, term: held.0 });
+        self.ask(now, |op| Effect::InstallRecord { op, term: held.term });
     }
 
     /// The term or its record cannot be had: the child comes up unstaked, and an operator has to look.
@@ -169,9 +178,10 @@ impl Engine {
 
     fn launch_spawn(&mut self, now: Millis, carry: Carry) {
         self.link = Some(carry.identity());
-        self.child = Child { alive: true, ready: false, identity: Some(carry.identity()), muted: false, switch_due: false };
+        self.child = Child { alive: true, ready: false, identity: Some(carry.identity()), muted: false, switch_due: None, in_doubt: false };
         self.set_launch(Launch::Spawn(carry));
         self.ask(now, |op| Effect::Spawn { op });
+        self.spawning = self.pending;
     }
 
     fn launch_spawned(&mut self, now: Millis, carry: Carry) {
@@ -179,8 +189,8 @@ impl Engine {
             Carry::Unstaked => self.launch_await(now),
             Carry::Staked(held, durable) => {
                 self.set_launch(Launch::OpenGate(held, durable));
-                self.gate.open = Some(held.0);
-                self.ask(now, |op| Effect::OpenGate { op, term: held.0 });
+                self.gate.open = Some(held.term);
+                self.ask(now, |op| Effect::OpenGate { op, term: held.term });
             }
         }
     }
@@ -208,8 +218,13 @@ impl Engine {
         self.await_first_vote(now);
     }
 
-    fn launch_kill(&mut self, now: Millis, why: &str) {
+    pub(super) fn launch_kill(&mut self, now: Millis, why: &str) {
         self.page(format!("the validator did not come up: {why}; killing it"));
+        self.launch_kill_on(now);
+    }
+
+    /// Only its death ends this, so it is asked for until it comes.
+    pub(super) fn launch_kill_on(&mut self, now: Millis) {
         self.set_launch(Launch::Kill);
         self.out.push(Effect::Kill);
         self.await_until(now.plus(self.setup.timing.step_ms), Reason::Step);

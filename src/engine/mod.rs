@@ -74,6 +74,10 @@ pub enum Reason {
     Takeover,
     /// A pause ends.
     Pause,
+    /// An answer about the term or about what is remembered should be there by then.
+    Answer,
+    /// A term that is ours and not in our hands is given back.
+    Return,
 }
 
 /// What survives a restart of the supervisor.
@@ -94,7 +98,17 @@ pub struct Engine {
     child: Child,
     gate: Gate,
     hold: Option<Hold>,
+    /// The newest lease told of, whether or not its term is in our hands yet.
+    lease: Option<(Term, Millis)>,
+    /// The authority may count us as the holder: an acquisition was asked for, and nothing was given back since.
+    claimed: bool,
     holder: Holder,
+    /// Where the term went last, until we vote again.
+    passed_to: Option<NodeName>,
+    /// Promotions that came to nothing since the last vote.
+    failures: u32,
+    /// No takeover by itself before then.
+    retry_at: Option<Millis>,
     /// The term outlives the child and is to be taken up again at its next start.
     reclaims: bool,
     parked: bool,
@@ -107,8 +121,11 @@ pub struct Engine {
     seq: u64,
     pending: Option<OpId>,
     step_deadline: Option<(Millis, Reason)>,
-    confirming: Option<OpId>,
-    remembering: Option<OpId>,
+    confirming: Option<(OpId, Millis)>,
+    remembering: Option<(OpId, Millis)>,
+    returning: Option<(OpId, Millis)>,
+    /// The start of a child whose outcome is not known.
+    spawning: Option<OpId>,
     /// Why the parking could not be written down.
     memory_failed: Option<String>,
     /// Where the identity link points, as far as we know.
@@ -133,7 +150,12 @@ impl Engine {
             child: Child::DEAD,
             gate: Gate { open: None, facts: GateFacts::default() },
             hold: None,
+            lease: None,
+            claimed: false,
             holder: Holder::Unknown,
+            passed_to: None,
+            failures: 0,
+            retry_at: None,
             reclaims,
             parked: memory.parked,
             paused_until: None,
@@ -147,6 +169,8 @@ impl Engine {
             step_deadline: None,
             confirming: None,
             remembering: None,
+            returning: None,
+            spawning: None,
             memory_failed: None,
             link: None,
             died_with: Exit::NotStarted,
@@ -159,7 +183,12 @@ impl Engine {
 
     /// Takes one input and says what to do about it. Total: every input is allowed in every state.
     pub fn step(&mut self, now: Millis, input: Input) -> Vec<Effect> {
+        // After a suspend anything may come before the tick; nothing may be begun under a lease that is over.
+        if !matches!(input, Input::Authority(_)) {
+            self.watch_lease(now);
+        }
         match input {
+            Input::Begin if self.seq > 0 => {}
             Input::Begin => self.launch(now),
             Input::Tick => self.tick(now),
             Input::Done(op, outcome) => self.done(now, op, outcome),
@@ -180,8 +209,12 @@ impl Engine {
     /// The next time at which `Input::Tick` changes something, and why.
     #[must_use]
     pub fn next_deadline(&self) -> Option<(Millis, Reason)> {
-        [self.step_deadline, self.lease_deadline(), self.watch_deadline(), self.takeover_deadline(), self.pause_deadline()]
-            .into_iter()
+        if self.exited {
+            return None;
+        }
+        let ours = [self.step_deadline, self.pause_deadline(), self.answer_deadline()];
+        ours.into_iter()
+            .chain([self.lease_deadline(), self.watch_deadline(), self.stray_deadline(), self.takeover_deadline()])
             .flatten()
             .min()
     }
@@ -236,8 +269,10 @@ impl Engine {
         if self.pause_deadline().is_some_and(|(at, _)| at <= now) {
             self.paused_until = None;
         }
+        self.answers_are_late(now);
         self.watch_lease(now);
         self.watch_trouble(now);
+        self.watch_stray(now);
         self.watch_takeover(now);
     }
 
@@ -256,13 +291,23 @@ impl Engine {
     }
 
     fn done(&mut self, now: Millis, op: OpId, outcome: Outcome) {
-        if self.confirming == Some(op) {
+        let answers = |asked: Option<(OpId, Millis)>| asked.is_some_and(|(asked, _)| asked == op);
+        if answers(self.confirming) {
             self.confirming = None;
-            return self.term_confirmed(now, outcome);
+            return if self.term() == Some(op.term) { self.term_confirmed(now, outcome) };
         }
-        if self.remembering == Some(op) {
+        if answers(self.remembering) {
             self.remembering = None;
             return self.remembered(outcome);
+        }
+        if answers(self.returning) {
+            return self.stray_returned(now, op, &outcome);
+        }
+        let spawned = self.spawning == Some(op);
+        self.spawning = self.spawning.filter(|_| !spawned);
+        if spawned && outcome != Outcome::Done {
+            self.page(format!("the validator could not be started: {}", outcome.sentence()));
+            return self.child_exited(now, Exit::NotStarted);
         }
         if self.pending != Some(op) {
             return;
@@ -275,6 +320,22 @@ impl Engine {
             Stage::Demoting(_) | Stage::Fenced(_) => self.quiet_goes_on(now, outcome),
             Stage::Stopping(_) => self.stopping_goes_on(now, outcome),
             Stage::CatchingUp | Stage::Standby | Stage::Parked | Stage::Active(_) => {}
+        }
+    }
+
+    /// By when the answers are due that no step waits for.
+    fn answer_deadline(&self) -> Option<(Millis, Reason)> {
+        let due = |asked: Option<(OpId, Millis)>| asked.map(|(_, until)| (until, Reason::Answer));
+        due(self.confirming).into_iter().chain(due(self.remembering)).min()
+    }
+
+    fn answers_are_late(&mut self, now: Millis) {
+        for asked in [self.confirming, self.remembering] {
+            if let Some((op, until)) = asked
+                && until <= now
+            {
+                self.done(now, op, Outcome::Failed("no answer in time".into()));
+            }
         }
     }
 

@@ -5,7 +5,7 @@
 
 use super::effect::Effect;
 use super::input::Outcome;
-use super::state::{Hold, PromoteStep, Promotion, RecordDurable, Stage, Tenure, TermHeld, Then};
+use super::state::{PromoteStep, Promotion, RecordDurable, Stage, Tenure, TermHeld, Then};
 use super::table::Cause;
 use super::values::{Identity, Millis, NodeName, PromoteFlags, Verdict};
 use super::{Engine, Reason};
@@ -15,8 +15,9 @@ impl Engine {
     pub(super) fn promote(&mut self, now: Millis, cause: Cause, flags: PromoteFlags, passed_by: Option<NodeName>) {
         let step = PromoteStep::AwaitEarlierSwitch;
         self.failure = (Verdict::Refused, String::new());
+        self.returning = None;
         self.enter(now, Stage::Promoting(Promotion { flags, passed_by, step }), cause, "");
-        if self.child.switch_due {
+        if self.child.switch_due.is_some() {
             self.progress("waiting for the validator to finish its earlier change of identity");
             self.await_until(now.plus(self.setup.timing.promote_ms), Reason::Step);
         } else {
@@ -26,7 +27,7 @@ impl Engine {
 
     /// The thread that votes has loaded the record of the identity it now carries.
     pub(super) fn switched(&mut self, now: Millis) {
-        self.child.switch_due = false;
+        self.child.switch_due = None;
         match self.promote_step() {
             Some(PromoteStep::AwaitEarlierSwitch) => self.acquire(now),
             Some(PromoteStep::AwaitSwitch) => self.unmute(now),
@@ -41,11 +42,15 @@ impl Engine {
             (PromoteStep::AwaitEarlierSwitch, _) => {
                 self.refused(now, "the validator has not finished its earlier change of identity; is its slot advancing?");
             }
-            (PromoteStep::Acquire, Outcome::Held { term, .. }) => self.install(now, TermHeld(term)),
-            (PromoteStep::Acquire, Outcome::Refused(why)) => self.refused(now, &why),
+            (PromoteStep::Acquire, Outcome::Held { term, record }) => self.install(now, TermHeld { term, record }),
+            (PromoteStep::Acquire, Outcome::Refused(why)) => {
+                self.claimed = false;
+                self.refused(now, &why);
+            }
             (PromoteStep::Install(held), Outcome::Durable(mark)) => self.installed(now, held, RecordDurable(mark)),
             (PromoteStep::OpenGate(held, durable), Outcome::Done) => self.take_identity(now, held, durable),
             (PromoteStep::TakeIdentity, Outcome::Done) => self.identity_taken(now),
+            (PromoteStep::TakeIdentity, Outcome::Refused(why)) => self.identity_refused(now, &why),
             (PromoteStep::Unmute, Outcome::Done) => self.unmuted(now),
             (PromoteStep::Link, Outcome::Done) => self.linked(now),
             (PromoteStep::AwaitFirstVote, _) => self.first_vote_is_late(now),
@@ -68,50 +73,59 @@ impl Engine {
             return;
         }
         let slot_then = self.own.map_or(0, |own| own.slot);
+        self.failures = 0;
+        self.passed_to = None;
         let unparks = std::mem::take(&mut self.parked);
         self.enter(now, Stage::Active(Tenure { voted_at: now, slot_then, paged_at: None }), Cause::FirstVote, format!("slot {}", last.slot));
         if unparks {
-            self.remember(false);
+            self.remember(now, false);
         }
     }
 
     fn acquire(&mut self, now: Millis) {
         self.set_promote(PromoteStep::Acquire);
         self.progress("acquiring the term");
+        self.claimed = true;
         self.ask(now, |op| Effect::Acquire { op });
     }
 
     fn install(&mut self, now: Millis, held: TermHeld) {
-        self.hold = Some(Hold::new(held.0));
+        self.take_hold(now, held.term);
         self.set_promote(PromoteStep::Install(held));
         self.progress("installing the newest record");
-        self.ask(now, |op| Effect::InstallRecord { op, term: held.0 });
+        self.ask(now, |op| Effect::InstallRecord { op, term: held.term });
     }
 
     fn installed(&mut self, now: Millis, held: TermHeld, durable: RecordDurable) {
         let Stage::Promoting(promotion) = &self.stage else { return };
+        if held.is_newer_than(durable.0) {
+            return self.promotion_failed(now, PromoteStep::Install(held), "the record on this disk is older than the authority's");
+        }
         if durable.0.is_none() && !promotion.flags.first_vote {
             let why = "no vote record is known here or with the authority; if this identity has never voted, say `promote --first-vote`";
             self.failure.0 = Verdict::Unsafe;
+            self.put_off_takeover(now);
             return self.demote(now, Cause::PromotionFailed, self.back_to(), why);
         }
         self.set_promote(PromoteStep::OpenGate(held, durable));
-        self.gate.open = Some(held.0);
-        self.ask(now, |op| Effect::OpenGate { op, term: held.0 });
+        self.gate.open = Some(held.term);
+        self.ask(now, |op| Effect::OpenGate { op, term: held.term });
     }
 
     fn take_identity(&mut self, now: Millis, _held: TermHeld, durable: RecordDurable) {
         self.set_promote(PromoteStep::TakeIdentity);
         self.progress("setting the staked identity");
         self.child.identity = None;
-        self.child.switch_due = true;
+        self.child.switch_due = Some(Identity::Staked);
+        self.child.in_doubt = true;
         let require = durable.0.map(|mark| mark.kind);
         self.ask(now, |op| Effect::SetIdentity { op, to: Identity::Staked, require });
     }
 
     fn identity_taken(&mut self, now: Millis) {
         self.child.identity = Some(Identity::Staked);
-        if self.child.switch_due {
+        self.child.in_doubt = false;
+        if self.child.switch_due.is_some() {
             self.set_promote(PromoteStep::AwaitSwitch);
             self.progress("waiting for the validator to switch");
             self.await_until(now.plus(self.setup.timing.promote_ms), Reason::Step);
@@ -120,14 +134,24 @@ impl Engine {
         }
     }
 
+    /// The validator is as it was.
+    fn identity_refused(&mut self, now: Millis, why: &str) {
+        self.child.identity = Some(Identity::Unstaked);
+        self.child.switch_due = None;
+        self.child.in_doubt = false;
+        self.promotion_failed(now, PromoteStep::TakeIdentity, why);
+    }
+
     fn unmute(&mut self, now: Millis) {
         self.child.muted = false;
+        self.child.in_doubt = true;
         self.set_promote(PromoteStep::Unmute);
         self.progress("adding the authorized voters");
         self.ask(now, |op| Effect::Unmute { op });
     }
 
     fn unmuted(&mut self, now: Millis) {
+        self.child.in_doubt = false;
         self.link = None;
         self.set_promote(PromoteStep::Link);
         self.ask(now, |op| Effect::PointLink { op, to: Identity::Staked });
@@ -138,8 +162,12 @@ impl Engine {
         self.await_first_vote(now);
     }
 
-    /// Nothing was granted, and nothing has changed.
+    /// Nothing was granted, and nothing has changed; but a term that was passed to this node must not stay here unused.
     fn refused(&mut self, now: Millis, why: &str) {
+        if matches!(&self.stage, Stage::Promoting(Promotion { passed_by: Some(_), .. })) {
+            return self.demote(now, Cause::PromotionFailed, Then::Stand, why);
+        }
+        self.put_off_takeover(now);
         let stage = self.resting(now);
         self.enter(now, stage, Cause::PromotionRefused, why);
     }
@@ -147,17 +175,16 @@ impl Engine {
     fn promotion_failed(&mut self, now: Millis, step: PromoteStep, why: &str) {
         let detail = format!("{}: {why}", step_name(step));
         let then = self.back_to();
-        if step == PromoteStep::AwaitSwitch {
-            // A validator that does not switch leaves open which record its voting thread works on: only a new process is certain.
-            self.demote_by_kill(now, then, detail);
-        } else {
-            self.demote(now, Cause::PromotionFailed, then, detail);
-        }
+        self.put_off_takeover(now);
+        self.demote(now, Cause::PromotionFailed, then, detail);
     }
 
-    fn demote_by_kill(&mut self, now: Millis, then: Then, detail: String) {
-        self.child.ready = false;
-        self.demote(now, Cause::PromotionFailed, then, detail);
+    /// A node whose promotions fail leaves the others time to try, more with each failure.
+    pub(super) fn put_off_takeover(&mut self, now: Millis) {
+        let timing = &self.setup.timing;
+        let wait_ms = timing.backoff_min_ms.saturating_mul(1 << self.failures.min(16)).min(timing.backoff_max_ms);
+        self.failures = self.failures.saturating_add(1);
+        self.retry_at = Some(now.plus(wait_ms));
     }
 
     /// Where nobody else can vote, giving up helps nobody: the node keeps waiting, loudly.
@@ -174,7 +201,8 @@ impl Engine {
     /// A failed promotion returns the term to the node that passed it.
     fn back_to(&self) -> Then {
         match &self.stage {
-            Stage::Promoting(Promotion { passed_by: Some(node), .. }) => Then::Pass(node.clone()),
+            // One that comes back unused from there would only wander.
+            Stage::Promoting(Promotion { passed_by: Some(node), .. }) if self.passed_to.as_ref() != Some(node) => Then::Pass(node.clone()),
             _ => Then::Stand,
         }
     }

@@ -22,7 +22,7 @@ impl Engine {
             self.set_quiet(Quiet::RefuseVotes);
             return self.ask(now, |op| Effect::CloseGate { op, quiet_ms: 0 });
         }
-        if !child.ready {
+        if !child.ready || child.past_undoing() {
             return self.quiet_kill(now);
         }
         if !child.muted {
@@ -34,14 +34,16 @@ impl Engine {
             self.set_quiet(Quiet::Unstake);
             self.progress("setting the unstaked identity");
             self.child.identity = None;
-            self.child.switch_due = true;
+            self.child.switch_due = Some(Identity::Unstaked);
             return self.ask(now, |op| Effect::SetIdentity { op, to: Identity::Unstaked, require: None });
         }
         if self.gate.open.is_some() {
             self.set_quiet(Quiet::CloseGate);
             self.progress("waiting for the last vote to settle");
             let quiet_ms = self.setup.timing.gate_quiet_ms;
-            return self.ask(now, |op| Effect::CloseGate { op, quiet_ms });
+            self.ask(now, |op| Effect::CloseGate { op, quiet_ms });
+            self.step_deadline = Some((now.plus(self.setup.timing.step_ms.saturating_add(quiet_ms)), Reason::Step));
+            return;
         }
         if self.link != Some(Identity::Unstaked) {
             return self.quiet_link(now);

@@ -21,6 +21,8 @@ pub struct AuthorityTraits {
     pub alone: bool,
     /// The term can be passed to a chosen node.
     pub passes: bool,
+    /// A term lives no longer than its lease. One whose lease was never told (`AuthorityNews::Lease`) counts as run out.
+    pub leased: bool,
 }
 
 /// Spans in milliseconds, counts in units.

@@ -34,9 +34,20 @@ impl Stage {
     }
 }
 
-/// Proof that the authority answered "held"; made only from that answer.
+/// Proof that the authority answered "held"; made only from that answer. `record` is the final one of the terms before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct TermHeld(pub(super) Term);
+pub(super) struct TermHeld {
+    pub(super) term: Term,
+    pub(super) record: Option<RecordMark>,
+}
+
+impl TermHeld {
+    /// Whether a record installed here lacks votes that an earlier holder may have sent.
+    pub(super) fn is_newer_than(self, installed: Option<RecordMark>) -> bool {
+        let place = |mark: RecordMark| (mark.term, mark.seq);
+        self.record.map(place) > installed.map(place)
+    }
+}
 
 /// Proof that the newest record is on this disk; made only from that answer. `None`: an operator says there never was one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -178,16 +189,25 @@ pub(super) struct Child {
     pub(super) identity: Option<Identity>,
     /// Certain to have no authorized voter.
     pub(super) muted: bool,
-    /// An identity was set, and the thread that votes has not shown that it switched.
-    pub(super) switch_due: bool,
+    /// This identity was asked for, and the thread that votes has not shown that it switched to it.
+    pub(super) switch_due: Option<Identity>,
+    /// Something that leads towards voting was asked of it, and may still be carried out behind whatever is asked next.
+    pub(super) in_doubt: bool,
 }
 
 impl Child {
-    pub(super) const DEAD: Self = Self { alive: false, ready: false, identity: Some(Identity::Unstaked), muted: true, switch_due: false };
+    pub(super) const DEAD: Self = Self { alive: false, ready: false, identity: Some(Identity::Unstaked), muted: true, switch_due: None, in_doubt: false };
 
     /// No vote of the staked identity can be built by it, not even an unsent one.
     pub(super) fn harmless(self) -> bool {
-        !self.alive || (self.muted && self.identity == Some(Identity::Unstaked))
+        !self.alive || (self.muted && self.identity == Some(Identity::Unstaked) && !self.in_doubt)
+    }
+
+    /// Only its death is certain to take it off the staked identity. A voting thread that has yet to switch to the staked
+    /// identity shows nothing when it is told to go back in time, so how far it got would never be known; and a late change
+    /// may overtake the one that undoes it.
+    pub(super) fn past_undoing(self) -> bool {
+        self.in_doubt || (self.identity != Some(Identity::Unstaked) && self.switch_due == Some(Identity::Staked))
     }
 }
 
@@ -198,12 +218,6 @@ pub(super) struct Hold {
     pub(super) lease_until: Option<Millis>,
     /// The lease ended with the child still on the identity, and the child was killed for it.
     pub(super) killed: bool,
-}
-
-impl Hold {
-    pub(super) fn new(term: Term) -> Self {
-        Self { term, lease_until: None, killed: false }
-    }
 }
 
 /// Who holds the term, as last told.
@@ -221,6 +235,8 @@ pub(super) struct OwnView {
     pub(super) healthy: bool,
     pub(super) slot: u64,
     pub(super) behind: Option<u64>,
+    /// When its slot was last seen to advance.
+    pub(super) moved_at: Option<Millis>,
 }
 
 /// A peer's last word.

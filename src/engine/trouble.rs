@@ -5,16 +5,21 @@
 
 use super::effect::Effect;
 use super::input::{AuthorityNews, GateFacts, Observation, Outcome};
-use super::state::{Hold, Holder, OwnView, PeerView, Stage, Tenure, Then};
+use super::state::{Hold, Holder, Launch, OwnView, PeerView, Stage, Tenure, Then};
 use super::table::Cause;
-use super::values::{Millis, NodeName, PromoteFlags, Term};
+use super::values::{Millis, NodeName, OpId, PromoteFlags, Term};
 use super::{Engine, Reason};
 
 impl Engine {
     pub(super) fn observed(&mut self, now: Millis, observation: Observation) {
         match observation {
             Observation::Own { healthy, slot, behind } => {
-                self.own = Some(OwnView { at: now, healthy, slot, behind });
+                let moved_at = match self.own {
+                    Some(before) if slot > before.slot => Some(now),
+                    Some(before) => before.moved_at,
+                    None => None,
+                };
+                self.own = Some(OwnView { at: now, healthy, slot, behind, moved_at });
                 self.judge_own(now);
             }
             Observation::OwnSilent => {
@@ -38,20 +43,37 @@ impl Engine {
                     self.holder = Holder::Nobody { since: now };
                 }
             }
-            AuthorityNews::Lease { term, until } => {
-                if let Some(hold) = &mut self.hold
-                    && hold.term == term
-                {
-                    hold.lease_until = Some(until);
-                }
-            }
+            AuthorityNews::Lease { term, until } => self.lease_renewed(term, until),
             AuthorityNews::TermLost(term) => {
                 if self.term() == Some(term) {
+                    self.claimed = false;
                     self.fence(now, Cause::TermLost, format!("term {term}"));
                 }
             }
             AuthorityNews::Passed { term, from } => self.passed_to_us(now, term, from),
         }
+    }
+
+    /// A lease only ever grows: an older answer that comes later says nothing new.
+    fn lease_renewed(&mut self, term: Term, until: Millis) {
+        let until = match self.lease {
+            Some((known, before)) if known == term => until.max(before),
+            _ => until,
+        };
+        self.lease = Some((term, until));
+        if let Some(hold) = &mut self.hold
+            && hold.term == term
+        {
+            hold.lease_until = Some(until);
+        }
+    }
+
+    /// The authority has answered "held". Its lease begins with what was told of it so far; where none was, it has run out.
+    pub(super) fn take_hold(&mut self, now: Millis, term: Term) {
+        let told = self.lease.filter(|(of, _)| *of == term).map(|(_, until)| until);
+        let lease_until = if self.setup.authority.leased { told.or(Some(now)) } else { told };
+        self.claimed = true;
+        self.hold = Some(Hold { term, lease_until, killed: false });
     }
 
     pub(super) fn gate_moved(&mut self, now: Millis, facts: GateFacts) {
@@ -102,7 +124,7 @@ impl Engine {
         let text = format!("the chain shows a vote for slot {slot}; the last committed here is for slot {ours}");
         self.page(format!("somebody else votes with this identity: {text}"));
         self.parked = true;
-        self.remember(true);
+        self.remember(now, true);
         self.demote(now, Cause::ForeignVote, Then::Park, text);
     }
 
@@ -113,7 +135,7 @@ impl Engine {
             return;
         }
         let op = self.next_op();
-        self.confirming = Some(op);
+        self.confirming = Some((op, now.plus(self.setup.timing.step_ms)));
         self.out.push(Effect::ConfirmTerm { op, term });
     }
 
@@ -148,15 +170,39 @@ impl Engine {
     }
 
     fn passed_to_us(&mut self, now: Millis, term: Term, from: NodeName) {
-        if matches!(self.stage, Stage::Standby) {
+        self.holder = Holder::Node(self.setup.node.clone());
+        self.claimed = true;
+        if matches!(self.stage, Stage::Standby) && self.fit(now).is_ok() {
             return self.promote(now, Cause::TermPassedToUs, PromoteFlags::default(), Some(from));
         }
-        // A term that cannot be used goes back where it came from.
+        // A term that cannot be used is given back from rest, for anybody to take.
         self.page(format!("{from} passed term {term} to this node, which is {} and cannot vote", self.role()));
-        if self.hold.is_none() {
-            let op = self.next_op();
-            self.out.push(Effect::PassTerm { op, term, to: from });
+    }
+
+    /// A term may be ours with the authority and not in our hands: a release or an acquisition whose outcome was lost.
+    pub(super) fn stray_deadline(&self) -> Option<(Millis, Reason)> {
+        let at_rest = matches!(self.stage, Stage::CatchingUp | Stage::Standby | Stage::Parked | Stage::Starting(_));
+        let releasing = matches!(self.stage, Stage::Starting(Launch::Release(_)));
+        let named = self.holder == Holder::Node(self.setup.node.clone());
+        if !at_rest || releasing || !(self.claimed || named) || self.hold.is_some() || self.setup.authority.alone {
+            return None;
         }
+        // News of a release that was confirmed has a moment to arrive.
+        let first = if self.claimed { self.entered.at } else { self.entered.at.plus(self.setup.timing.step_ms) };
+        Some((self.returning.map_or(first, |(_, until)| until), Reason::Return))
+    }
+
+    pub(super) fn watch_stray(&mut self, now: Millis) {
+        if self.stray_deadline().is_some_and(|(at, _)| at <= now) {
+            let op = self.next_op();
+            self.returning = Some((op, now.plus(self.setup.timing.backoff_max_ms)));
+            self.out.push(Effect::Release { op, term: Term::default() });
+        }
+    }
+
+    pub(super) fn stray_returned(&mut self, now: Millis, op: OpId, outcome: &Outcome) {
+        self.claimed &= *outcome != Outcome::Done;
+        self.returning = Some((op, now.plus(self.setup.timing.step_ms)));
     }
 
     /// The times at which silence, staleness and isolation become verdicts.
@@ -171,7 +217,7 @@ impl Engine {
             _ => None,
         };
         let isolation = match (&self.stage, self.isolated_since) {
-            (Stage::Active(_), Some(since)) if !self.setup.authority.alone => Some((since.plus(timing.isolated_ms), Reason::Isolation)),
+            (Stage::Active(_), Some(since)) if self.may_step_down() => Some((since.plus(timing.isolated_ms), Reason::Isolation)),
             _ => None,
         };
         [reading, silence, isolation].into_iter().flatten().min()
@@ -184,7 +230,7 @@ impl Engine {
         }
         if let (Stage::Active(_), Some(since)) = (&self.stage, self.isolated_since)
             && now.since(since) >= timing.isolated_ms
-            && !self.setup.authority.alone
+            && self.may_step_down()
         {
             let text = format!("for {} ms", now.since(since));
             return self.demote(now, Cause::Isolated, Then::Stand, text);
@@ -194,6 +240,11 @@ impl Engine {
         {
             self.judge_silence(now, tenure);
         }
+    }
+
+    /// Leaving by itself helps only where somebody else can vote, and is a decision that a pause puts off.
+    fn may_step_down(&self) -> bool {
+        !self.setup.authority.alone && self.paused_until.is_none()
     }
 
     /// A silence is reported when it is long enough, and again at ten times the span.
@@ -216,7 +267,7 @@ impl Engine {
     fn judge_silence(&mut self, now: Millis, tenure: Tenure) {
         let moved = self.own.is_some_and(|own| own.slot > tenure.slot_then);
         let silent_s = now.since(tenure.voted_at) / 1000;
-        let successor = self.successor(now).filter(|_| moved && self.setup.automatic && self.setup.authority.passes);
+        let successor = self.successor(now, None).filter(|_| moved && self.setup.automatic && self.setup.authority.passes && self.may_step_down());
         if let Some(node) = successor {
             return self.demote(now, Cause::NotVoting, Then::Pass(node), format!("no vote for {silent_s} s"));
         }
@@ -230,10 +281,11 @@ impl Engine {
         }
     }
 
-    /// A peer that could vote at once.
-    pub(super) fn successor(&self, now: Millis) -> Option<NodeName> {
+    /// A peer that could vote at once: `wanted`, or any.
+    pub(super) fn successor(&self, now: Millis, wanted: Option<&NodeName>) -> Option<NodeName> {
         let fresh = |view: &PeerView| view.ready && now.since(view.at) <= self.setup.timing.stale_ms;
-        self.peers.iter().find(|(_, view)| fresh(view)).map(|(node, _)| node.clone())
+        let right = |node: &NodeName| wanted.is_none_or(|wanted| wanted == node);
+        self.peers.iter().find(|(node, view)| right(node) && fresh(view)).map(|(node, _)| node.clone())
     }
 
     /// The holder begins to leave before the lease ends, and is killed when it has not left by its end.
@@ -274,16 +326,27 @@ impl Engine {
 
     /// Nobody holds the term, and it is this standby's turn.
     pub(super) fn takeover_deadline(&self) -> Option<(Millis, Reason)> {
+        if !matches!(self.stage, Stage::Standby) || self.paused_until.is_some() || !self.own_moves() {
+            return None;
+        }
+        let earliest = self.entered.at.max(self.retry_at.unwrap_or_default());
+        if self.setup.authority.alone {
+            return self.reclaims.then_some((earliest, Reason::Takeover));
+        }
         let Holder::Nobody { since } = self.holder else { return None };
-        let may = matches!(self.stage, Stage::Standby) && self.setup.automatic && !self.setup.authority.alone && self.paused_until.is_none();
+        let may = self.setup.automatic && !self.claimed && self.isolated_since.is_none();
         let wait_ms = u64::from(self.setup.rank).saturating_mul(self.setup.timing.takeover_stagger_ms);
-        may.then(|| (since.plus(wait_ms).max(self.entered.at), Reason::Takeover))
+        may.then(|| (since.plus(wait_ms).max(earliest), Reason::Takeover))
+    }
+
+    /// A validator whose slot stands still cannot switch its identity, and a cluster that stands still needs no new voter.
+    fn own_moves(&self) -> bool {
+        let still_counts = |own: &OwnView| own.moved_at.is_some_and(|at| own.at.since(at) <= self.setup.timing.stale_ms);
+        self.own.as_ref().is_some_and(still_counts)
     }
 
     pub(super) fn watch_takeover(&mut self, now: Millis) {
         if self.takeover_deadline().is_some_and(|(at, _)| at <= now) {
-            // A refusal is answered by news of the new holder; until then there is nothing to take.
-            self.holder = Holder::Unknown;
             self.promote(now, Cause::HolderGone, PromoteFlags::default(), None);
         }
     }

@@ -3,7 +3,7 @@
 //! Pure and tiny, so that the thread that serves the gate and the simulation decide by the same code. It neither commits
 //! nor waits, and it never decides that a vote was committed: only the authority's answer does, through [`VoteGate::committed`].
 
-use super::values::{RecordKind, RecordMark, Term};
+use super::values::{Millis, RecordKind, RecordMark, Term};
 use std::fmt;
 
 /// What the gate knows between two votes.
@@ -11,6 +11,7 @@ use std::fmt;
 pub struct VoteGate {
     open: Option<Term>,
     last: Option<RecordMark>,
+    lease_until: Option<Millis>,
 }
 
 /// Why a vote is refused.
@@ -20,6 +21,8 @@ pub enum Refusal {
     Closed,
     /// The record goes back behind what was committed.
     Rollback { slot: u64, last: u64 },
+    /// It was committed, and the answer came, or was seen, after the lease had ended.
+    LeaseOver { late_ms: u64 },
 }
 
 impl fmt::Display for Refusal {
@@ -29,20 +32,40 @@ impl fmt::Display for Refusal {
             Self::Rollback { slot, last } => {
                 write!(f, "its record ends at slot {slot}, and slot {last} was committed: replayed or rolled back")
             }
+            Self::LeaseOver { late_ms } => write!(f, "its commit was seen {late_ms} ms after the end of the lease"),
         }
     }
 }
 
 impl VoteGate {
-    /// Lets votes begin under `term`, none of which may go behind `last`.
+    /// Lets votes begin under `term`, none of which may go behind `last`, nor behind what was committed here before.
     pub fn open(&mut self, term: Term, last: Option<RecordMark>) {
+        if self.open != Some(term) {
+            self.lease_until = None;
+        }
         self.open = Some(term);
-        self.last = last;
+        self.last = newer(self.last, last);
     }
 
     /// Lets no vote begin.
     pub fn close(&mut self) {
         self.open = None;
+    }
+
+    /// The lease of the open term lasts until then; without one, a term has no end.
+    pub fn lease(&mut self, until: Millis) {
+        self.lease_until = self.lease_until.max(Some(until));
+    }
+
+    /// Whether a committed vote may still leave: a process or a machine that stood still must not send one out of the past.
+    ///
+    /// # Errors
+    /// [`Refusal::LeaseOver`].
+    pub fn may_leave(&self, now: Millis) -> Result<(), Refusal> {
+        match self.lease_until {
+            Some(until) if now > until => Err(Refusal::LeaseOver { late_ms: now.since(until) }),
+            _ => Ok(()),
+        }
     }
 
     /// The last committed record.
@@ -72,10 +95,15 @@ impl VoteGate {
         Ok(RecordMark { term, seq, slot, kind })
     }
 
-    /// The authority has answered that `mark` is committed.
+    /// The authority has answered that `mark` is committed. An answer that was overtaken changes nothing.
     pub fn committed(&mut self, mark: RecordMark) {
-        self.last = Some(mark);
+        self.last = newer(self.last, Some(mark));
     }
+}
+
+fn newer(one: Option<RecordMark>, other: Option<RecordMark>) -> Option<RecordMark> {
+    let place = |mark: RecordMark| (mark.term, mark.seq);
+    if other.map(place) > one.map(place) { other } else { one }
 }
 
 #[cfg(test)]
@@ -99,6 +127,19 @@ mod tests {
         gate.open(Term(3), Some(RecordMark { term: Term(2), seq: 41, slot: 100, kind: TOWER }));
         let mark = gate.admit(TOWER, 101);
         assert_eq!(mark, Ok(RecordMark { term: Term(3), seq: 42, slot: 101, kind: TOWER }));
+    }
+
+    #[test]
+    fn a_committed_vote_does_not_leave_after_the_lease() {
+        let mut gate = VoteGate::default();
+        gate.open(Term(1), None);
+        assert_eq!(gate.may_leave(Millis(u64::MAX)), Ok(()));
+        gate.lease(Millis(500));
+        gate.lease(Millis(400));
+        assert_eq!(gate.may_leave(Millis(500)), Ok(()));
+        assert_eq!(gate.may_leave(Millis(503)), Err(Refusal::LeaseOver { late_ms: 3 }));
+        gate.open(Term(2), None);
+        assert_eq!(gate.may_leave(Millis(503)), Ok(()));
     }
 
     #[test]

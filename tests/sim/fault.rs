@@ -1,0 +1,168 @@
+//! What goes wrong, and who asks for what, at random times until everything heals.
+
+use crate::world::{Event, HEALED_AT, World};
+use validator_supervisor::engine::values::{Command, Millis, PromoteFlags};
+use validator_supervisor::engine::{Input, Observation};
+
+#[derive(Clone, Debug)]
+pub(crate) enum Fault {
+    ChildCrash { node: usize },
+    SupervisorCrash { node: usize, orphan: bool },
+    MachineCrash { node: usize, record_lost: bool },
+    Hang { node: usize, ms: u64 },
+    Suspend { node: usize, ms: u64 },
+    CutFromStore { node: usize, ms: u64 },
+    CutFromCluster { node: usize, ms: u64 },
+    CutOff { node: usize, ms: u64 },
+    StoreDown { ms: u64 },
+    ClusterHalts { ms: u64 },
+    DiskFails { node: usize, ms: u64 },
+    AdminFlaky { node: usize, ms: u64 },
+    NetworkLossy { node: usize, ms: u64 },
+    ReplayStalls { node: usize, ms: u64 },
+    Stubborn { node: usize, ms: u64 },
+    SlowStart { node: usize, ms: u64 },
+    DiskWorks { node: usize },
+    Terminated { node: usize },
+    IdentityElsewhere { node: usize },
+    Says { node: usize, command: Command },
+}
+
+impl World {
+    pub(crate) fn plan_faults(&mut self) {
+        for _ in 0..self.rng.within(1, 14) {
+            let at = self.rng.within(3_000, HEALED_AT - 3_000);
+            let fault = self.any_fault();
+            self.after(at, Event::Fault(fault));
+        }
+    }
+
+    fn any_fault(&mut self) -> Fault {
+        let node = self.rng.within(0, self.nodes.len() as u64 - 1) as usize;
+        let ms = self.rng.within(100, 6_000);
+        match self.rng.within(0, 30) {
+            0 => Fault::ChildCrash { node },
+            1 => Fault::SupervisorCrash { node, orphan: self.rng.chance(40) },
+            2 => Fault::MachineCrash { node, record_lost: self.rng.chance(60) },
+            3 | 4 => Fault::Hang { node, ms },
+            5 => Fault::Suspend { node, ms },
+            6 | 7 => Fault::CutFromStore { node, ms },
+            8 => Fault::CutFromCluster { node, ms },
+            9 => Fault::CutOff { node, ms },
+            10 => Fault::StoreDown { ms },
+            11 => Fault::ClusterHalts { ms },
+            12 => Fault::DiskFails { node, ms },
+            13 | 14 => Fault::AdminFlaky { node, ms: ms * 3 },
+            15 | 16 => Fault::NetworkLossy { node, ms: ms * 3 },
+            17 => Fault::ReplayStalls { node, ms },
+            18 => Fault::Stubborn { node, ms },
+            19 => Fault::SlowStart { node, ms: ms * 2 },
+            20 => Fault::Terminated { node },
+            21 => Fault::IdentityElsewhere { node },
+            _ => Fault::Says { node, command: self.any_command() },
+        }
+    }
+
+    fn any_command(&mut self) -> Command {
+        match self.rng.within(0, 9) {
+            0..=2 => Command::Demote,
+            3 | 4 => Command::Promote(PromoteFlags { first_vote: self.rng.chance(30), accept_double_vote_risk: false }),
+            5 | 6 => Command::Handover { to: None },
+            7 => Command::Resume,
+            8 => Command::Restart,
+            _ => Command::Pause { until: Millis(self.now + self.rng.within(0, 30_000)) },
+        }
+    }
+
+    pub(crate) fn strike(&mut self, fault: Fault) {
+        let now = self.now;
+        match fault {
+            Fault::ChildCrash { node } => {
+                if let Some(pid) = self.nodes[node].child.as_ref().map(|child| child.pid) {
+                    self.after(0, Event::Die { node, pid, by_signal: false });
+                }
+            }
+            Fault::SupervisorCrash { node, orphan } => self.crash(node, orphan),
+            Fault::MachineCrash { node, record_lost } => self.machine_crashes(node, record_lost),
+            Fault::Hang { node, ms } => self.hang(node, ms),
+            Fault::Suspend { node, ms } => {
+                let trouble = &mut self.nodes[node].trouble;
+                trouble.suspended = now + ms;
+                trouble.resumed_at = now + ms;
+            }
+            Fault::CutFromStore { node, ms } => self.nodes[node].trouble.cut_from_store = now + ms,
+            Fault::CutFromCluster { node, ms } => self.nodes[node].trouble.cut_from_cluster = now + ms,
+            Fault::CutOff { node, ms } => {
+                self.nodes[node].trouble.cut_from_store = now + ms;
+                self.nodes[node].trouble.cut_from_cluster = now + ms;
+            }
+            Fault::StoreDown { ms } => self.store_down = now + ms,
+            Fault::ClusterHalts { ms } => self.halted = now + ms,
+            Fault::DiskFails { node, ms } => {
+                self.nodes[node].disk.failing = true;
+                self.after(ms, Event::Fault(Fault::DiskWorks { node }));
+            }
+            Fault::DiskWorks { node } => self.nodes[node].disk.failing = false,
+            Fault::AdminFlaky { node, ms } => self.nodes[node].trouble.admin = now + ms,
+            Fault::NetworkLossy { node, ms } => self.nodes[node].trouble.lossy = now + ms,
+            Fault::ReplayStalls { node, ms } => self.nodes[node].trouble.stalled = now + ms,
+            Fault::Stubborn { node, ms } => self.nodes[node].trouble.stubborn = now + ms,
+            Fault::SlowStart { node, ms } => self.nodes[node].trouble.slow_start = now + ms,
+            Fault::Terminated { node } => self.inform(node, Input::Stop),
+            Fault::IdentityElsewhere { node } => self.inform(node, Input::Observed(Observation::IdentityElsewhere)),
+            Fault::Says { node, command } => self.ask(node, command),
+        }
+    }
+
+    fn inform(&mut self, node: usize, input: Input) {
+        if let Some(life) = self.nodes[node].life() {
+            self.after(0, Event::Tell { node, life, input });
+        }
+    }
+
+    fn crash(&mut self, node: usize, orphan: bool) {
+        if let Some(life) = self.nodes[node].life() {
+            self.after(0, Event::SupDies { node, life, orphan });
+        }
+    }
+
+    /// Power lost: both processes are gone at once, and what was not synced may be, too.
+    fn machine_crashes(&mut self, node: usize, record_lost: bool) {
+        self.crash(node, false);
+        self.nodes[node].child = None;
+        if record_lost {
+            let before = self.nodes[node].ledger_before.take();
+            self.nodes[node].ledger = before;
+        }
+    }
+
+    /// The event loop and the gate stop; the unit's watchdog ends both processes when that lasts.
+    fn hang(&mut self, node: usize, ms: u64) {
+        let now = self.now;
+        let trouble = &mut self.nodes[node].trouble;
+        trouble.hung = now + ms;
+        trouble.unguarded_since = Some(now);
+        if ms > crate::world::WATCHDOG_MS
+            && let Some(life) = self.nodes[node].life()
+        {
+            self.after(crate::world::WATCHDOG_MS, Event::SupDies { node, life, orphan: false });
+        }
+    }
+
+    /// Everything works again, and operators take back what they said.
+    pub(crate) fn heal(&mut self) {
+        self.healed = true;
+        self.store_down = 0;
+        self.halted = 0;
+        for node in 0..self.nodes.len() {
+            let trouble = &mut self.nodes[node].trouble;
+            let (suspended, resumed_at, hung, since) = (trouble.suspended, trouble.resumed_at, trouble.hung, trouble.unguarded_since);
+            *trouble = crate::node::Trouble { suspended, resumed_at, hung, unguarded_since: since, ..Default::default() };
+            self.nodes[node].disk.failing = false;
+            self.ask(node, Command::Resume);
+            for after in [6_000, 12_000] {
+                self.after(after, Event::Fault(Fault::Says { node, command: Command::Resume }));
+            }
+        }
+    }
+}

@@ -1,0 +1,390 @@
+//! The world of one run: clock, queue of events, network, chain; and what is checked after every event.
+
+use crate::fault::Fault;
+use crate::judge::Judge;
+use crate::mistake::Mistake;
+use crate::node::{Node, Trouble};
+use crate::record::Record;
+use crate::rng::Rng;
+use crate::store::{Call, Disk, Reply, Store};
+use std::collections::BTreeMap;
+use validator_supervisor::engine::values::{Command, Identity, NodeName, OpId, RecordKind, RecordMark, RequestId, Role};
+use validator_supervisor::engine::{AuthorityTraits, Input, Setup, Timing};
+
+pub(crate) const SLOT_MS: u64 = 400;
+pub(crate) const WATCHDOG_MS: u64 = 2500;
+pub(crate) const HOLD_MAX_MS: u64 = 2500;
+/// When all faults are over, and how long the nodes then have.
+pub(crate) const HEALED_AT: u64 = 40_000;
+pub(crate) const SETTLE_MS: u64 = 60_000;
+/// From a decision to kill until the kernel is done.
+const KILL_GRACE_MS: u64 = 150;
+
+/// What happens next, and to whom.
+#[derive(Clone, Debug)]
+pub(crate) enum Event {
+    Wake { node: usize, life: u64 },
+    Tell { node: usize, life: u64, input: Input },
+    Boot { node: usize },
+    Thaw { node: usize },
+    Slot,
+    Observe { node: usize, life: u64 },
+    Meet { node: usize },
+    Ready { node: usize, pid: u64 },
+    Die { node: usize, pid: u64, by_signal: bool },
+    AtGate { node: usize, pid: u64 },
+    CommitAgain { node: usize, life: u64, mark: RecordMark },
+    GateQuiet { node: usize, life: u64, op: OpId },
+    DiskCommit { node: usize, life: u64, mark: RecordMark },
+    Send { node: usize, pid: u64, record: Record },
+    Admin { node: usize, pid: u64, life: u64, op: OpId, what: Admin },
+    AdminLate { node: usize, pid: u64, what: Admin },
+    Keepalive { node: usize, life: u64 },
+    ToStore { node: usize, life: u64, id: u64, call: Call },
+    FromStore { node: usize, life: u64, id: u64, reply: Reply },
+    GiveUp { node: usize, life: u64, id: u64 },
+    Watch { node: usize, life: u64 },
+    Expire,
+    Fault(Fault),
+    SupDies { node: usize, life: u64, orphan: bool },
+    Heal,
+    Nudge,
+}
+
+impl Event {
+    /// Worth a line of a trace.
+    fn is_news(&self) -> bool {
+        let routine = matches!(
+            self,
+            Self::Slot | Self::Thaw { .. } | Self::Expire | Self::Nudge | Self::Wake { .. } | Self::Observe { .. } | Self::Meet { .. } | Self::Watch { .. }
+                | Self::Keepalive { .. } | Self::GiveUp { .. } | Self::ToStore { call: Call::Keepalive { .. }, .. }
+                | Self::FromStore { reply: Reply::Alive, .. } | Self::Tell { input: Input::Observed(_), .. }
+        );
+        !routine
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Admin {
+    Mute,
+    Unmute,
+    Identity(Identity, Option<RecordKind>),
+}
+
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) now: u64,
+    pub(crate) rng: Rng,
+    pub(crate) mistake: Option<Mistake>,
+    pub(crate) local: bool,
+    pub(crate) kind: RecordKind,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) store: Store,
+    pub(crate) store_down: u64,
+    pub(crate) halted: u64,
+    pub(crate) slot: u64,
+    pub(crate) chain_vote: u64,
+    pub(crate) judge: Judge,
+    pub(crate) requests: BTreeMap<RequestId, (usize, u64, Command)>,
+    pub(crate) next_id: u64,
+    pub(crate) trace: Option<Vec<String>>,
+    pub(crate) events: u64,
+    pub(crate) healed: bool,
+    pub(crate) deaths_since_heal: u32,
+    queue: BTreeMap<(u64, u64), Event>,
+    queued: u64,
+    broken: Option<String>,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, mistake: Option<Mistake>, traced: bool) -> Self {
+        let mut rng = Rng::new(seed);
+        let local = rng.chance(25);
+        let count = if local { 1 } else { rng.within(2, 3) as usize };
+        let kind = if rng.chance(30) { RecordKind::VoteHistory } else { RecordKind::Tower };
+        let nodes = (0..count).map(|index| new_node(index, local, &mut rng)).collect();
+        let mut world = Self {
+            now: 1_000,
+            rng,
+            mistake,
+            local,
+            kind,
+            nodes,
+            store: Store::default(),
+            store_down: 0,
+            halted: 0,
+            slot: 1_000,
+            chain_vote: 0,
+            judge: Judge::default(),
+            requests: BTreeMap::new(),
+            next_id: 1,
+            trace: traced.then(Vec::new),
+            events: 0,
+            healed: false,
+            deaths_since_heal: 0,
+            queue: BTreeMap::new(),
+            queued: 0,
+            broken: None,
+        };
+        world.seed_events(count);
+        world
+    }
+
+    fn seed_events(&mut self, count: usize) {
+        for node in 0..count {
+            let after = self.rng.within(0, 1_000);
+            self.after(after, Event::Boot { node });
+            self.after(600, Event::Meet { node });
+        }
+        self.after(SLOT_MS, Event::Slot);
+        self.after(100, Event::Expire);
+        self.after(4_000, Event::Nudge);
+        self.after(HEALED_AT - self.now, Event::Heal);
+        self.plan_faults();
+    }
+
+    /// Runs to the end, or to the first broken invariant.
+    pub(crate) fn run(&mut self) -> Result<(), String> {
+        loop {
+            let Some(((at, _), event)) = self.queue.pop_first() else { return Err("nothing happens any more".into()) };
+            self.now = self.now.max(at);
+            if let Some(event) = self.not_frozen(event) {
+                self.events += 1;
+                if event.is_news() {
+                    self.note(|| format!("{event:?}"));
+                }
+                self.happen(event);
+                self.check()?;
+            }
+            if self.healed && self.settled() {
+                return Ok(());
+            }
+            if self.now > HEALED_AT + SETTLE_MS {
+                return Err(format!("I7: faults are over for {SETTLE_MS} ms, and it is not one node that votes: {}", self.roles()));
+            }
+        }
+    }
+
+    pub(crate) fn after(&mut self, ms: u64, event: Event) {
+        self.queued += 1;
+        self.queue.insert((self.now + ms, self.queued), event);
+    }
+
+    pub(crate) fn note(&mut self, text: impl FnOnce() -> String) {
+        let now = self.now;
+        if let Some(trace) = &mut self.trace {
+            trace.push(format!("{now:>6} {}", text()));
+        }
+    }
+
+    pub(crate) fn break_rule(&mut self, result: Result<(), String>) {
+        if let Err(rule) = result {
+            self.broken.get_or_insert(rule);
+        }
+    }
+
+    pub(crate) fn name(&self, node: usize) -> NodeName {
+        NodeName(format!("n{node}"))
+    }
+
+    pub(crate) fn index(&self, name: &NodeName) -> usize {
+        name.0.trim_start_matches('n').parse().unwrap_or(0)
+    }
+
+    /// Puts an event off while the machine or the supervisor it concerns stands still.
+    fn not_frozen(&mut self, event: Event) -> Option<Event> {
+        let (machine, supervisor) = match &event {
+            Event::Wake { node, .. }
+            | Event::Tell { node, .. }
+            | Event::Observe { node, .. }
+            | Event::CommitAgain { node, .. }
+            | Event::GateQuiet { node, .. }
+            | Event::DiskCommit { node, .. }
+            | Event::Keepalive { node, .. }
+            | Event::FromStore { node, .. }
+            | Event::GiveUp { node, .. }
+            | Event::Watch { node, .. }
+            | Event::AtGate { node, .. } => (Some(*node), Some(*node)),
+            Event::Ready { node, .. }
+            | Event::Die { node, .. }
+            | Event::Send { node, .. }
+            | Event::Admin { node, .. }
+            | Event::AdminLate { node, .. } => (Some(*node), None),
+            _ => (None, None),
+        };
+        let suspended = machine.map_or(0, |node| self.nodes[node].trouble.suspended);
+        let hung = supervisor.map_or(0, |node| self.nodes[node].trouble.hung);
+        let until = suspended.max(hung);
+        let Some(node) = machine else { return Some(event) };
+        let stalled = &mut self.nodes[node].stalled;
+        if until > self.now {
+            stalled.push_back(event);
+            self.after(until - self.now, Event::Thaw { node });
+            return None;
+        }
+        // What was put off comes first.
+        if supervisor.is_some() && !stalled.is_empty() {
+            stalled.push_back(event);
+            return None;
+        }
+        Some(event)
+    }
+
+    fn thaw(&mut self, node: usize) {
+        let trouble = &self.nodes[node].trouble;
+        let until = trouble.suspended.max(trouble.hung);
+        if until > self.now {
+            return self.after(until - self.now, Event::Thaw { node });
+        }
+        for event in std::mem::take(&mut self.nodes[node].stalled) {
+            self.after(0, event);
+        }
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Wake { node, life } => self.wake(node, life),
+            Event::Tell { node, life, input } => self.tell(node, life, input),
+            Event::Boot { node } => self.boot(node),
+            Event::Thaw { node } => self.thaw(node),
+            Event::Slot => self.new_slot(),
+            Event::Observe { node, life } => self.observe(node, life),
+            Event::Meet { node } => self.meet(node),
+            Event::Ready { node, pid } => self.child_ready(node, pid),
+            Event::Die { node, pid, by_signal } => self.child_dies(node, pid, by_signal),
+            Event::AtGate { node, pid } => self.at_gate(node, pid),
+            Event::CommitAgain { node, life, mark } => self.commit_again(node, life, mark),
+            Event::GateQuiet { node, life, op } => self.gate_quiet(node, life, op),
+            Event::DiskCommit { node, life, mark } => self.disk_commit(node, life, mark),
+            Event::Send { node, pid, record } => self.vote_leaves(node, pid, &record),
+            Event::Admin { node, pid, life, op, what } => self.admin(node, pid, life, op, what),
+            Event::AdminLate { node, pid, what } => self.admin_applies(node, pid, &what).map_or((), |_| ()),
+            Event::Keepalive { node, life } => self.keepalive(node, life),
+            Event::ToStore { node, life, id, call } => self.to_store(node, life, id, call),
+            Event::FromStore { node, life, id, reply } => self.from_store(node, life, id, Some(reply)),
+            Event::GiveUp { node, life, id } => self.from_store(node, life, id, None),
+            Event::Watch { node, life } => self.watch(node, life),
+            Event::Expire => self.expire(),
+            Event::Fault(fault) => self.strike(fault),
+            Event::SupDies { node, life, orphan } => self.sup_dies(node, life, orphan),
+            Event::Heal => self.heal(),
+            Event::Nudge => self.nudge(),
+        }
+    }
+
+    fn new_slot(&mut self) {
+        self.after(SLOT_MS, Event::Slot);
+        if self.halted > self.now {
+            return;
+        }
+        self.slot += 1;
+        for node in 0..self.nodes.len() {
+            self.validator_slot(node);
+        }
+    }
+
+    fn expire(&mut self) {
+        self.after(100, Event::Expire);
+        if self.store_down <= self.now {
+            let now = self.now;
+            self.store.expire(now);
+            self.spread_changes();
+        }
+    }
+
+    /// What must hold between all nodes, after every event.
+    fn check(&mut self) -> Result<(), String> {
+        if let Some(rule) = self.broken.take() {
+            return Err(rule);
+        }
+        for node in 0..self.nodes.len() {
+            self.check_node(node)?;
+        }
+        let carrying = self.nodes.iter().filter(|node| node.carries_identity()).count();
+        for node in 0..self.nodes.len() {
+            let excused = self.nodes[node].trouble.suspended > self.now || !self.nodes[node].carries_identity();
+            let holds = self.store.holder.is_some_and(|holding| holding.node == node);
+            if carrying > 1 && !excused && !holds && self.now > self.overlap_ends(node) {
+                return Err(format!("I3: node {node} carries the staked identity beside another, and its time is over"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_node(&self, index: usize) -> Result<(), String> {
+        let node = &self.nodes[index];
+        let (Some(sup), Some(child)) = (&node.sup, &node.child) else { return Ok(()) };
+        let awake = node.trouble.hung <= self.now && node.trouble.suspended <= self.now;
+        let resting = matches!(sup.engine.role(), Role::CatchingUp | Role::Standby | Role::Parked);
+        if resting && child.listener == sup.life && (child.voters || child.admin == Identity::Staked) {
+            return Err(format!("node {index} is {} with a validator that is {:?}, voters: {}", sup.engine.role(), child.admin, child.voters));
+        }
+        if awake && !self.local && sup.engine.term().is_some() && node.carries_identity() && self.now > self.overlap_ends(index) {
+            return Err(format!("I5: node {index} carries the staked identity after its lease"));
+        }
+        Ok(())
+    }
+
+    /// By when a node that may have lost its term is off the identity.
+    fn overlap_ends(&self, node: usize) -> u64 {
+        let trouble = &self.nodes[node].trouble;
+        let watched = trouble.unguarded_since.map_or(0, |since| since + WATCHDOG_MS);
+        let awake = trouble.resumed_at.max(trouble.hung.min(self.now));
+        let lease = self.store.lease_end(node);
+        lease.max(watched).max(awake) + KILL_GRACE_MS
+    }
+
+    /// One node votes, and the others stand by.
+    fn settled(&self) -> bool {
+        let recent: Vec<usize> = self.judge.sent.iter().rev().take_while(|sent| sent.at + 3_000 > self.now).map(|sent| sent.node).collect();
+        let Some(voter) = recent.first() else { return false };
+        let rest = self.nodes.iter().enumerate().all(|(index, node)| {
+            let role = node.sup.as_ref().map(|sup| sup.engine.role());
+            role == Some(if index == *voter { Role::Active } else { Role::Standby })
+        });
+        rest && recent.len() >= 6 && recent.iter().all(|node| node == voter) && self.requests.is_empty()
+    }
+
+    pub(crate) fn roles(&self) -> String {
+        let role = |node: &Node| node.sup.as_ref().map_or("down".to_owned(), |sup| format!("{} ({:?})", sup.engine.role(), sup.engine.explain(validator_supervisor::engine::values::Millis(self.now))));
+        let roles = self.nodes.iter().map(role).collect::<Vec<_>>().join(", ");
+        format!("{roles}; store {:?}; open requests {:?}", self.store.holder, self.requests)
+    }
+}
+
+fn new_node(index: usize, local: bool, rng: &mut Rng) -> Node {
+    let restart_max = if rng.chance(10) { 3 } else { 1_000 };
+    let timing = Timing {
+        step_ms: 400,
+        promote_ms: 4_000,
+        gate_quiet_ms: 60,
+        start_ms: 6_000,
+        exit_ms: 600,
+        term_ms: 500,
+        stale_ms: 1_200,
+        caught_up_slots: 4,
+        lease_margin_ms: 1_100,
+        takeover_stagger_ms: 400,
+        isolated_ms: 1_500,
+        silent_ms: 3_000,
+        backoff_min_ms: 200,
+        backoff_max_ms: 3_000,
+        restart_max,
+        restart_window_ms: 20_000,
+    };
+    let authority = AuthorityTraits { alone: local, passes: !local, leased: !local };
+    let setup = Setup { node: NodeName(format!("n{index}")), authority, automatic: true, rank: index as u32, timing };
+    Node {
+        setup,
+        disk: Disk::default(),
+        ledger: None,
+        ledger_before: None,
+        link: Identity::Unstaked,
+        sup: None,
+        child: None,
+        trouble: Trouble::default(),
+        wanted_up: 0,
+        demoted: false,
+        stalled: Default::default(),
+    }
+}
