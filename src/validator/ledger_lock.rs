@@ -1,0 +1,102 @@
+//! Who has a ledger in use: the process that holds the lock on its `ledger.lock`.
+//!
+//! The validator takes that lock before it opens the ledger and keeps it to its end (agave-validator `lock_ledger`).
+
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use nix::unistd::Pid;
+
+/// A process that has the ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedgerUser {
+    pub pid: Pid,
+    /// Its name, as `ps` shows it.
+    pub name: String,
+}
+
+/// The process that has `ledger` in use, if any.
+///
+/// # Errors
+/// The lock file or the kernel's list of locks cannot be read.
+pub fn user_of(ledger: &Path) -> io::Result<Option<LedgerUser>> {
+    let file = match std::fs::metadata(ledger.join("ledger.lock")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other?,
+    };
+    let locks = std::fs::read_to_string("/proc/locks")?;
+    Ok(
+        holder_in(&locks, file.dev(), file.ino()).map(|pid| LedgerUser {
+            pid,
+            name: name_of(pid),
+        }),
+    )
+}
+
+/// Two processes in the same control group, other than the root one, belong to the same unit.
+#[must_use]
+pub fn same_unit(pid: Pid) -> bool {
+    let group = |pid: &str| {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+        let line = text.lines().find_map(|line| {
+            line.strip_prefix("0::")
+                .or(line.strip_prefix("1:name=systemd:"))
+        })?;
+        (line != "/").then(|| line.to_owned())
+    };
+    let ours = group("self");
+    ours.is_some() && ours == group(&pid.to_string())
+}
+
+fn name_of(pid: Pid) -> String {
+    std::fs::read_to_string(format!("/proc/{pid}/comm"))
+        .map_or_else(|_| "a process".into(), |name| name.trim_end().into())
+}
+
+/// Lines read like `1: FLOCK  ADVISORY  WRITE 1234 fe:00:5678 0 EOF`, the device as two hexadecimal halves.
+fn holder_in(locks: &str, device: u64, inode: u64) -> Option<Pid> {
+    let file = format!(
+        "{:02x}:{:02x}:{inode}",
+        nix::sys::stat::major(device),
+        nix::sys::stat::minor(device)
+    );
+    locks.lines().find_map(|line| {
+        let mut words = line.split_whitespace();
+        let at = words.position(|word| word == "WRITE")?;
+        let waits = line.contains("->") && at > 0;
+        let pid: i32 = words.next()?.parse().ok()?;
+        (!waits && pid > 0 && words.next() == Some(&file)).then(|| Pid::from_raw(pid))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::fcntl::{Flock, FlockArg};
+
+    #[test]
+    fn the_holder_of_the_lock_is_found_while_it_holds_it() -> io::Result<()> {
+        let ledger = tempfile::tempdir()?;
+        assert_eq!(user_of(ledger.path())?, None);
+        let file = std::fs::File::create(ledger.path().join("ledger.lock"))?;
+        assert_eq!(user_of(ledger.path())?, None);
+        let lock = Flock::lock(file, FlockArg::LockExclusive)
+            .map_err(|(_, errno)| io::Error::from(errno))?;
+        assert_eq!(
+            user_of(ledger.path())?.map(|user| user.pid),
+            Some(nix::unistd::getpid())
+        );
+        drop(lock);
+        assert_eq!(user_of(ledger.path())?, None);
+        Ok(())
+    }
+
+    #[test]
+    fn a_process_that_waits_for_the_lock_does_not_hold_it() {
+        let locks = "1: FLOCK  ADVISORY  WRITE 77 fe:00:42 0 EOF\n1: -> FLOCK  ADVISORY  WRITE 78 fe:00:42 0 EOF\n";
+        let device = nix::sys::stat::makedev(0xfe, 0);
+        assert_eq!(holder_in(locks, device, 42), Some(Pid::from_raw(77)));
+        assert_eq!(holder_in(locks, device, 43), None);
+    }
+}
