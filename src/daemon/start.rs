@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -291,16 +291,11 @@ fn make_state_dir(dir: &Path) -> io::Result<()> {
         .create(dir)
 }
 
+/// Locks the directory itself: no file is held open in it, which would keep its disk from being made read-only.
 fn lock_state_dir(dir: &Path) -> Result<Flock<File>, AnyError> {
-    let path = dir.join("lock");
-    let file = std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&path)?;
+    let file = File::open(dir)?;
     Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| {
-        format!("{} is locked ({}): another supervisor runs with this state_dir; stop it, or set another state_dir", path.display(), errno.desc()).into()
+        format!("{} is locked ({}): another supervisor runs with this state_dir; stop it, or set another state_dir", dir.display(), errno.desc()).into()
     })
 }
 

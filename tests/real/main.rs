@@ -13,5 +13,6 @@ mod launch;
 mod node;
 mod process;
 mod rpc;
+mod supervised;
 mod until;
 mod vote_log;
