@@ -4,13 +4,13 @@
 //! Everything lies in one temporary directory of this cluster alone, and listens on ports of this process. At the end, also by panic, every process that names the directory is killed by its id, and the directory is removed.
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
+use nix::fcntl::{Flock, FlockArg};
 use tempfile::TempDir;
 
 use crate::admin;
@@ -21,9 +21,6 @@ use crate::node::Node;
 use crate::process::{Process, kill_all_naming};
 use crate::rpc::Rpc;
 use crate::until::until;
-
-/// Four validators take all of a small machine, so the tests of one run share it one after the other.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// The open-file limit that agave-validator insists on.
 const OPEN_FILES_WANTED: u64 = 1_000_000;
@@ -41,15 +38,13 @@ pub(crate) struct Cluster {
     preload: Option<PathBuf>,
     always_on: Vec<Process>,
     dir: TempDir,
-    _turn: MutexGuard<'static, ()>,
+    _turn: Flock<File>,
 }
 
 impl Cluster {
     /// Starts bootstrap and relay and returns once the relay's votes are on the chain.
     pub(crate) fn start(protocol: Protocol) -> Self {
-        let turn = ONE_AT_A_TIME
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let turn = wait_for_turn();
         let tools = Tools::from_env();
         let dir = tempfile::Builder::new()
             .prefix("supervisor-real-")
@@ -74,6 +69,10 @@ impl Cluster {
             Some(address(BOOTSTRAP_HOST)),
         );
         cluster.await_relay_votes();
+        // A leader's scheduler polls without a pause: a whole core in the node that nearly always leads.
+        for process in &cluster.always_on {
+            process.lower_priority_of_threads("solBnkTxSched");
+        }
         cluster
     }
 
@@ -210,6 +209,14 @@ impl Drop for Cluster {
 
 const BOOTSTRAP_HOST: u8 = 1;
 const RELAY_HOST: u8 = 2;
+
+/// Four validators take all of a small machine, so the tests, also those of another run, have it one after the other.
+fn wait_for_turn() -> Flock<File> {
+    let path = std::env::temp_dir().join("supervisor-real.lock");
+    let file = File::create(&path).unwrap_or_else(|e| panic!("create {}: {e}", path.display()));
+    Flock::lock(file, FlockArg::LockExclusive)
+        .unwrap_or_else(|(_, e)| panic!("lock {}: {e}", path.display()))
+}
 
 /// Turbine counts nodes by address, so every node has its own.
 fn address(host: u8) -> Ipv4Addr {

@@ -13,6 +13,9 @@ use std::time::Duration;
 
 use crate::until::until;
 
+/// Niceness: gets a tenth of what a thread of ordinary priority gets, so it is slow on a busy machine, not stopped.
+const LOW_PRIORITY: libc::c_int = 10;
+
 /// A started process. Dropping it kills its group and reaps it.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -89,6 +92,19 @@ impl Process {
 
     pub(crate) fn has_ended(&mut self) -> bool {
         self.child.try_wait().expect("wait for a child").is_some()
+    }
+
+    /// Makes the threads of this name give way to everything else that wants to run.
+    pub(crate) fn lower_priority_of_threads(&self, name: &str) {
+        let tasks = format!("/proc/{}/task", self.pid());
+        for task in fs::read_dir(&tasks).into_iter().flatten().flatten() {
+            let comm = fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+            let id = task.file_name().to_str().and_then(|id| id.parse().ok());
+            if let (true, Some(id)) = (comm.trim_end() == name, id) {
+                // SAFETY: plain system call; lowering the priority of a thread of our own user is always allowed.
+                unsafe { libc::setpriority(libc::PRIO_PROCESS, id, LOW_PRIORITY) };
+            }
+        }
     }
 
     /// Resident memory in MiB, 0 once it has ended.
