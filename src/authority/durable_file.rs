@@ -75,6 +75,7 @@ impl TwoFiles {
     }
 
     /// Makes `content` the newest. When it returns, it is on the disk under its name.
+    /// Calls must not overlap.
     ///
     /// A crash while the content is written damages the older file only; a crash after it leaves two whole files, in
     /// whichever order. Repeating a failed call is always right.
@@ -92,6 +93,15 @@ impl TwoFiles {
         self.directory.sync_all()
     }
 
+    /// Gives the older file the newest name. Where it is the only copy there is, it must not be written over.
+    ///
+    /// # Errors
+    /// The disk refuses; nothing has changed, or all has.
+    pub fn promote_older(&self) -> io::Result<()> {
+        std::fs::rename(&self.older, &self.newest)?;
+        self.directory.sync_all()
+    }
+
     fn exchange(&self) -> io::Result<()> {
         let exchanged = renameat2(
             AT_FDCWD,
@@ -102,19 +112,12 @@ impl TwoFiles {
         );
         match exchanged {
             Ok(()) => Ok(()),
-            // The first content of all.
-            Err(Errno::ENOENT) => std::fs::rename(&self.older, &self.newest),
-            // A file system that cannot exchange: for an instant the newest is missing and the other two are whole.
-            Err(Errno::EINVAL | Errno::ENOSYS) => self.exchange_by_three(),
+            // The first content of all; or a file system that cannot exchange, which keeps no older copy.
+            Err(Errno::ENOENT | Errno::EINVAL | Errno::ENOSYS) => {
+                std::fs::rename(&self.older, &self.newest)
+            }
             Err(error) => Err(error.into()),
         }
-    }
-
-    fn exchange_by_three(&self) -> io::Result<()> {
-        let aside = with_suffix(&self.newest, ".aside");
-        std::fs::rename(&self.newest, &aside)?;
-        std::fs::rename(&self.older, &self.newest)?;
-        std::fs::rename(&aside, &self.older)
     }
 }
 
@@ -160,14 +163,14 @@ mod tests {
     }
 
     #[test]
-    fn the_way_without_exchange_ends_the_same() -> io::Result<()> {
+    fn an_older_copy_can_take_the_newest_name() -> io::Result<()> {
         let dir = tempfile::tempdir()?;
         let files = TwoFiles::new(dir.path().join("record"))?;
-        std::fs::write(files.newest(), "old")?;
-        std::fs::write(files.older(), "new")?;
-        files.exchange_by_three()?;
-        assert_eq!(std::fs::read(files.newest())?, b"new");
-        assert_eq!(std::fs::read(files.older())?, b"old");
+        std::fs::write(files.older(), "first")?;
+        files.promote_older()?;
+        files.write(b"second")?;
+        assert_eq!(std::fs::read(files.newest())?, b"second");
+        assert_eq!(std::fs::read(files.older())?, b"first");
         Ok(())
     }
 

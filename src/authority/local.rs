@@ -51,6 +51,8 @@ pub struct Local {
 struct Inner {
     holding: Holding,
     mark: Option<RecordMark>,
+    /// The newest file is missing, and the older one is the only copy of the record.
+    only_older: bool,
     form: Vec<u8>,
 }
 
@@ -68,6 +70,7 @@ impl Local {
         let holding = read_holding(&holding_path, identity)?;
         let record = read_newest(&files, identity)?;
         let mark = record.map(|record| record.mark);
+        let only_older = mark.is_some() && !files.newest().exists();
         Ok(Self {
             identity,
             holding_path,
@@ -75,6 +78,7 @@ impl Local {
             inner: Mutex::new(Inner {
                 holding,
                 mark,
+                only_older,
                 form: Vec::new(),
             }),
         })
@@ -134,13 +138,16 @@ impl Local {
                 holds,
             });
         }
+        let failed = |source| CommitError::Io {
+            path: self.files.newest().to_owned(),
+            source,
+        };
+        if inner.only_older {
+            self.files.promote_older().map_err(failed)?;
+            inner.only_older = false;
+        }
         stored::write_record(&mut inner.form, mark, &self.identity, bytes);
-        self.files
-            .write(&inner.form)
-            .map_err(|source| CommitError::Io {
-                path: self.files.newest().to_owned(),
-                source,
-            })?;
+        self.files.write(&inner.form).map_err(failed)?;
         inner.mark = Some(mark);
         Ok(())
     }
