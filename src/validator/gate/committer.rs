@@ -1,7 +1,8 @@
 //! The thread that commits votes: reads the record, verifies it, orders it after the last one, has it kept, answers.
 
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -46,7 +47,13 @@ pub(super) fn run(shared: &Shared, votes: &Receiver<Vote>, mut keeper: Box<dyn K
 }
 
 fn serve(shared: &Shared, vote: &Vote, keeper: &mut dyn Keeper, bytes: &mut Vec<u8>) {
-    match commit(shared, vote, keeper, bytes) {
+    shared.take_in_hand(vote);
+    let outcome = commit(shared, vote, keeper, bytes);
+    if !shared.put_down() {
+        // The receiver has refused it, because its commit hung.
+        return shared.report_facts();
+    }
+    match outcome {
         Ok(()) => {
             shared.listener.allow(&vote.question);
             shared.reports.meter.committed(vote.arrived.elapsed());
@@ -91,6 +98,7 @@ fn commit(
     let mut state = shared.state();
     state.gate.committed(mark);
     state.last = Some(record);
+    state.committed = Some(mark);
     Ok(())
 }
 
@@ -178,9 +186,16 @@ fn wait(shared: &Shared, pause: Duration) -> bool {
     }
 }
 
-/// Reads at most `max` bytes and one more, which tells that there are too many.
+/// Reads at most `max` bytes and one more, which tells that there are too many. A pipe would never end.
 fn read(path: &Path, max: usize, bytes: &mut Vec<u8>) -> io::Result<()> {
     bytes.clear();
-    File::open(path)?.take(max as u64 + 1).read_to_end(bytes)?;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    file.take(max as u64 + 1).read_to_end(bytes)?;
     Ok(())
 }

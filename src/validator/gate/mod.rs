@@ -29,7 +29,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc as events, watch};
 
@@ -38,6 +38,9 @@ use super::record::{VoteRecord, file_name};
 use crate::engine::GateFacts;
 use crate::engine::values::{RecordKind, RecordMark, Term};
 use crate::engine::vote_gate::VoteGate;
+
+use committer::Vote;
+use listener::Question;
 
 pub use filter::Filter;
 pub use listener::Listener;
@@ -48,6 +51,8 @@ pub use self_test::{SelfTestError, self_test};
 const WAITING_MAX: usize = 64;
 /// How often an idle thread of the gate shows that it lives.
 const SIGN_OF_LIFE: Duration = Duration::from_millis(500);
+/// The committer refuses a vote by itself when its commit fails; past this it does not get to it.
+const OVERDUE: Duration = Duration::from_millis(250);
 
 /// Keeps records. Called on the gate's own thread, one record at a time; may block.
 pub trait Keeper: Send {
@@ -105,6 +110,8 @@ struct Shared {
     hold_max_ms: AtomicU64,
     state: Mutex<State>,
     changed: Condvar,
+    /// The vote whose commit is under way, for the receiver to refuse when it takes too long.
+    in_hand: Mutex<Option<(Question, Instant)>>,
     reports: Reports,
 }
 
@@ -113,6 +120,8 @@ struct State {
     gate: VoteGate,
     /// The record the next one is compared with.
     last: Option<VoteRecord>,
+    /// The last commit that went through here.
+    committed: Option<RecordMark>,
     /// What waits is to be refused.
     refusing: bool,
     /// No more questions will be served.
@@ -140,6 +149,7 @@ impl Gate {
             hold_max_ms: AtomicU64::new(hold_max.as_millis() as u64),
             state: Mutex::default(),
             changed: Condvar::new(),
+            in_hand: Mutex::default(),
             reports,
         });
         let (votes, waiting) = mpsc::sync_channel(WAITING_MAX);
@@ -225,10 +235,45 @@ impl Shared {
         self.state().ended
     }
 
+    /// An installed record is none that went through, and a gate whose child has ended may report after the next one.
     fn report_facts(&self) {
-        let last = self.state().gate.last();
+        let committed = self.state().committed;
         let waiting = self.reports.meter.waiting();
-        self.reports.facts.send_replace(GateFacts { last, waiting });
+        let place = |mark: RecordMark| (mark.term, mark.seq);
+        self.reports.facts.send_modify(|facts| {
+            facts.waiting = waiting;
+            if committed.map(place) > facts.last.map(place) {
+                facts.last = committed;
+            }
+        });
+    }
+
+    fn take_in_hand(&self, vote: &Vote) {
+        *lock(&self.in_hand) = Some((vote.question, vote.arrived));
+    }
+
+    /// Whether the vote in hand is still to be answered.
+    fn put_down(&self) -> bool {
+        lock(&self.in_hand).take().is_some()
+    }
+
+    /// Refuses a vote whose commit hangs, as on a disk that does not answer: nothing else can reach the committer.
+    fn refuse_overdue(&self) {
+        let hold_max = self.hold_max();
+        let mut in_hand = lock(&self.in_hand);
+        let Some((question, _)) =
+            in_hand.take_if(|(_, arrived)| arrived.elapsed() > hold_max + OVERDUE)
+        else {
+            return;
+        };
+        self.listener.refuse(&question);
+        drop(in_hand);
+        self.reports.meter.refused();
+        let ms = hold_max.as_millis();
+        self.report(GateEvent::Refused {
+            slot: None,
+            why: format!("its commit did not return within gate.hold_max ({ms} ms): does the disk or the authority hang?"),
+        });
     }
 
     /// Nobody listens only when the supervisor ends.

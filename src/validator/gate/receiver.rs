@@ -24,6 +24,7 @@ pub(super) fn run(shared: &Shared, votes: &SyncSender<Vote>) {
     let mut buffer = PathBuffer::new();
     while !shared.ended() {
         shared.reports.meter.receiver_is_alive();
+        shared.refuse_overdue();
         match ready(shared) {
             Ready::Yes => {}
             Ready::NotYet => continue,
