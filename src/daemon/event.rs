@@ -2,7 +2,7 @@
 
 use crate::ctl::server;
 use crate::engine::Outcome;
-use crate::engine::values::{OpId, RecordMark};
+use crate::engine::values::{OpId, RecordMark, Term};
 use crate::probe::validator::{Facts, Profile};
 use crate::validator::command_line::CommandLine;
 use crate::validator::gate::GateEvent;
@@ -16,8 +16,8 @@ use super::signals::Signal;
 pub(super) enum Event {
     /// An effect has ended.
     Done(OpId, Outcome),
-    /// A record was installed; the next vote is compared with it.
-    Installed(OpId, Option<Box<(RecordMark, VoteRecord)>>),
+    /// A record was installed under this term; the next vote is compared with it.
+    Installed(OpId, Term, Option<Box<(RecordMark, VoteRecord)>>),
     /// The start script with this process number has become the validator.
     CommandLine(i32, Box<CommandLine>),
     /// The child with this process number answers on its admin RPC.
@@ -26,8 +26,8 @@ pub(super) enum Event {
     Gate(GateEvent),
     /// The gate's counters have moved.
     GateMoved,
-    /// What the validator's RPC says, or nothing when it does not answer.
-    Probed(Option<Facts>),
+    /// What the RPC of the child with this process number says, or nothing when it does not answer.
+    Probed(i32, Option<Facts>),
     /// What its RPC says and changes rarely.
     Profiled(Profile),
     /// The identity link was changed by somebody else.

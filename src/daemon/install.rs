@@ -1,7 +1,8 @@
 //! Makes the newest known record durable here and puts it where the validator will load it.
 //!
 //! Newest is by what the records themselves say: a record in the validator's directory that goes on from the committed
-//! one (the validator voted without a supervisor) is committed first; else the committed one replaces what is there.
+//! one (the validator voted without a supervisor) is committed first; else the committed one is sealed under the new term,
+//! because what a crash left may not be on the disk yet, and replaces what is there.
 //! Runs on a thread that may block.
 
 use std::io::{self, Write as _};
@@ -49,20 +50,22 @@ pub(super) fn install(
     let Some(committed) = committed else {
         return adopt(authority, in_ledger(paths, identity)?, term, 1);
     };
+    let seq = committed.mark.seq + 1;
     let record = record::parse(committed.mark.kind, &committed.bytes, identity)
         .map_err(InstallError::Committed)?;
     // A damaged record of the validator's is replaced by the committed one, which is at least as new.
     if let Ok(Some(found)) = in_ledger(paths, identity)
         && goes_on(&found.record, &record)
     {
-        return adopt(authority, Some(found), term, committed.mark.seq + 1);
+        return adopt(authority, Some(found), term, seq);
     }
     put(
         &directory(paths, record.kind),
         &record::file_name(record.kind, identity),
         &committed.bytes,
     )?;
-    Ok(Some((committed.mark, record)))
+    let bytes = committed.bytes;
+    adopt(authority, Some(Candidate { record, bytes }), term, seq)
 }
 
 /// Whether the validator has voted after the committed record.

@@ -20,10 +20,12 @@ mod memory;
 mod observe;
 mod perform;
 mod preflight;
+mod recorder;
 mod report;
 mod service;
 mod signals;
 mod start;
+mod worker;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -36,7 +38,7 @@ use tokio::sync::{mpsc, watch};
 use crate::authority::Authority;
 use crate::config::Config;
 use crate::ctl::server::Replies;
-use crate::engine::values::{RecordMark, RequestId};
+use crate::engine::values::{RecordMark, RequestId, Term};
 use crate::engine::{Engine, GateFacts, Input};
 use crate::probe::validator::{Facts, Profile};
 use crate::validator::command_line::VoteAccount;
@@ -51,6 +53,8 @@ use child::Child;
 use event::Event;
 use history::History;
 use memory::ParkedFlag;
+use recorder::Recorder;
+use worker::Worker;
 
 pub use check::check;
 pub use start::run;
@@ -84,10 +88,15 @@ struct Daemon {
     events: mpsc::UnboundedSender<Event>,
     reports: Reports,
     child: Option<Child>,
-    /// The record that the next opening of the gate starts from.
-    installed: Option<(RecordMark, VoteRecord)>,
+    /// What was installed last, and under which term: the gate of that term starts from it.
+    installed: Option<(Term, Option<(RecordMark, VoteRecord)>)>,
+    /// For the state directory: term, record, parking.
+    disk: Worker,
+    /// For the identity link, which may be on another disk.
+    linker: Worker,
     calls: BTreeMap<RequestId, Replies>,
     history: History,
+    recorder: Recorder,
     facts: Option<Facts>,
     profile: Profile,
     reason: String,
@@ -159,8 +168,9 @@ impl Daemon {
 
     /// One step of the engine, and all its effects. Answers the exit code of the last one.
     fn step(&mut self, input: Input) -> Option<u8> {
-        tracing::debug!(?input, "input");
-        let effects = self.engine.step(clock::now(), input);
+        let now = clock::now();
+        let effects = self.engine.step(now, input.clone());
+        self.recorder.step(now, &input, &effects);
         let exit = effects
             .into_iter()
             .fold(None, |exit, effect| exit.or(self.perform(effect)));
@@ -190,12 +200,13 @@ impl Daemon {
         if let Some(child) = self.child.take() {
             child.process.signal(nix::sys::signal::Signal::SIGKILL);
         }
+        process::kill_orphans();
         for (_, replies) in std::mem::take(&mut self.calls) {
             replies.finish(crate::ctl::wire::Reply::end(
                 crate::engine::values::Verdict::Refused,
                 "the supervisor is ending",
             ));
         }
-        let _ = process::reap();
+        let _ = process::reap(|_| {});
     }
 }

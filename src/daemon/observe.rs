@@ -6,7 +6,7 @@ use super::child::Child;
 use super::event::Event;
 use super::perform::chain;
 use super::signals::Signal;
-use super::{Daemon, service};
+use super::{Daemon, preflight, service};
 use crate::config::{self, Loaded, Reload};
 use crate::ctl::server::{Call, Event as CtlEvent};
 use crate::ctl::wire::{Reply, Request};
@@ -14,7 +14,7 @@ use crate::engine::{AuthorityNews, Input, Observation, Outcome};
 use crate::probe::validator::{Facts, Prober};
 use crate::validator::command_line::CommandLine;
 use crate::validator::gate::GateEvent;
-use crate::validator::paths::ValidatorPaths;
+use crate::validator::paths::{self, ValidatorPaths};
 use crate::validator::process;
 
 /// Between two readings of the validator, and the limit of one question.
@@ -27,17 +27,22 @@ impl Daemon {
     /// One event. Answers an exit code when it is time to end.
     pub(super) fn handle(&mut self, event: Event) -> Option<u8> {
         match event {
-            Event::Done(op, outcome) => self.step(Input::Done(op, outcome)),
-            Event::Installed(op, installed) => {
-                self.installed = installed.map(|installed| *installed);
-                let mark = self.installed.as_ref().map(|(mark, _)| *mark);
+            // What the gate has done before it was closed is told before that it is.
+            Event::Done(op, outcome) => self
+                .step_gate()
+                .or_else(|| self.step(Input::Done(op, outcome))),
+            Event::Installed(op, term, installed) => {
+                let installed = installed.map(|installed| *installed);
+                let mark = installed.as_ref().map(|(mark, _)| *mark);
+                self.installed = Some((term, installed));
                 self.step(Input::Done(op, Outcome::Durable(mark)))
             }
             Event::CommandLine(pid, line) => self.learn_paths(pid, &line),
             Event::ChildReady(pid) => self.child_is_ready(pid),
             Event::Gate(event) => self.gate_tells(event),
             Event::GateMoved => self.step_gate(),
-            Event::Probed(facts) => self.probed(facts),
+            Event::Probed(pid, facts) if self.is_child(pid) => self.probed(facts),
+            Event::Probed(..) => None,
             Event::Profiled(profile) => {
                 self.profile = profile;
                 None
@@ -65,26 +70,51 @@ impl Daemon {
             .is_some_and(|child| child.process.pid().as_raw() == pid)
     }
 
-    /// A start script has become the validator, and shows what it was started with.
+    /// A start script has become the validator, and shows what it was started with. What cannot work ends it: nobody could
+    /// mute it, or it carries an identity that we do not know of.
     fn learn_paths(&mut self, pid: i32, line: &CommandLine) -> Option<u8> {
         if !self.is_child(pid) {
             return None;
         }
-        let mut config = self.config.clone();
-        let _ = config.fill(line.for_config());
-        match ValidatorPaths::settle(&config.identity, &config.validator) {
-            Ok(paths) => {
-                self.paths = Some(paths);
-                self.vote_account = self.vote_account.take().or(line.vote_account.clone());
-                self.attend_child(pid);
+        let problems = self.learn_from(pid, line).err().unwrap_or_default();
+        for problem in &problems {
+            tracing::error!(EVENT = "page", "{problem}; the validator is ended");
+        }
+        match &self.child {
+            Some(child) if !problems.is_empty() => {
+                child.process.signal(nix::sys::signal::Signal::SIGKILL);
             }
-            Err(open) => {
-                for why in open {
-                    tracing::error!(EVENT = "page", "{why}");
-                }
-            }
+            _ => self.attend_child(pid),
         }
         None
+    }
+
+    fn learn_from(&mut self, pid: i32, line: &CommandLine) -> Result<(), Vec<String>> {
+        let mut config = self.config.clone();
+        let _ = config.fill(line.for_config());
+        let mut problems: Vec<String> =
+            paths::disagreements(&config.identity, &config.validator, line)
+                .iter()
+                .map(ToString::to_string)
+                .collect();
+        let program = std::path::PathBuf::from(format!("/proc/{pid}/exe"));
+        problems.extend(preflight::without_file_capabilities(&program).err());
+        match ValidatorPaths::settle(&config.identity, &config.validator) {
+            Ok(paths) => self.paths = Some(paths),
+            Err(open) => problems.extend(open.iter().map(ToString::to_string)),
+        }
+        let mut findings = preflight::Findings::default();
+        match preflight::voters(&mut findings, &config, &self.keys.staked) {
+            Some(voters) => self.keys.voters = voters,
+            None => problems.extend(findings.errors()),
+        }
+        self.vote_account = self.vote_account.take().or(line.vote_account.clone());
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            self.paths = None;
+            Err(problems)
+        }
     }
 
     fn child_is_ready(&mut self, pid: i32) -> Option<u8> {
@@ -98,9 +128,11 @@ impl Daemon {
 
     /// Reads the validator again and again, for as long as this child lives.
     fn start_probing(&mut self) {
-        let (Some(paths), Some(Child { tasks, .. })) = (&self.paths, &mut self.child) else {
+        let (Some(paths), Some(Child { tasks, process, .. })) = (&self.paths, &mut self.child)
+        else {
             return;
         };
+        let pid = process.pid().as_raw();
         let identity = self.keys.staked.pubkey().to_string();
         let vote_account = self
             .vote_account
@@ -118,7 +150,7 @@ impl Daemon {
             for round in 0u32.. {
                 let facts = prober.ask().await;
                 let slot = facts.map(|facts| facts.slot);
-                if events.send(Event::Probed(facts)).is_err() {
+                if events.send(Event::Probed(pid, facts)).is_err() {
                     return;
                 }
                 if let Some(slot) = slot.filter(|_| round % PROFILE_EVERY == 0) {
@@ -196,20 +228,20 @@ impl Daemon {
 
     fn signalled(&mut self, signal: Signal) -> Option<u8> {
         match signal {
-            Signal::ChildEnded => {
-                let ended = process::reap()
-                    .into_iter()
-                    .find(|reaped| self.is_child(reaped.pid.as_raw()));
-                ended.and_then(|reaped| self.child_ended(reaped.exit))
-            }
+            Signal::ChildEnded => self.reap(),
             Signal::Stop => {
                 service::stopping();
                 tracing::info!(EVENT = "stop", "told to stop");
                 self.step(Input::Stop)
             }
             Signal::PassOn => {
-                if let Some(child) = &self.child {
-                    child.process.signal_one(nix::sys::signal::Signal::SIGUSR1);
+                if let Some(child) = &self.child
+                    && !child.process.pass_on(nix::sys::signal::Signal::SIGUSR1)
+                {
+                    tracing::warn!(
+                        EVENT = "signal",
+                        "SIGUSR1 is not passed on: the validator does not handle it yet, and would end"
+                    );
                 }
                 None
             }
@@ -217,9 +249,27 @@ impl Daemon {
         }
     }
 
+    fn reap(&mut self) -> Option<u8> {
+        let own = self.child.as_ref().map(|child| child.process.pid());
+        // The number of a group is certain to be the child's only until the child is reaped.
+        let ended = process::reap(|pid| {
+            if Some(pid) == own {
+                process::kill_group(pid);
+            }
+        });
+        let child = ended.into_iter().find(|reaped| Some(reaped.pid) == own);
+        let exit = child.and_then(|reaped| self.child_ended(reaped.exit));
+        if self.child.is_none() {
+            process::kill_orphans();
+        }
+        exit
+    }
+
     /// What can change does; the rest is named. A file that cannot be used changes nothing.
     fn reload(&mut self) -> Option<u8> {
-        service::reloading();
+        if self.told_ready {
+            service::reloading();
+        }
         let exit = match Loaded::from_file(&self.config_path) {
             Ok(loaded) => {
                 for change in config::changes(&self.config, &loaded.config) {
@@ -250,7 +300,9 @@ impl Daemon {
                 None
             }
         };
-        service::ready();
+        if self.told_ready {
+            service::ready();
+        }
         exit
     }
 

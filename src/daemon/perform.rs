@@ -16,7 +16,7 @@ use crate::ctl::wire::Reply;
 use crate::engine::values::{Identity, OpId, RecordKind, RecordMark, Role, Term};
 use crate::engine::{Effect, Exit, Input, Outcome};
 use crate::validator::admin_rpc::{AdminError, AdminRpc};
-use crate::validator::gate::{Gate, Keeper, Kept};
+use crate::validator::gate::{Gate, Keeper, Kept, Listener};
 use crate::validator::process::Process;
 
 /// One admin RPC. The engine's own deadline for the step is longer.
@@ -55,7 +55,7 @@ impl Daemon {
             }
             Effect::Remember { op, parked } => {
                 let flag = self.parked.clone();
-                self.blocking(op, move || done_or(flag.set(parked)));
+                self.on_disk(op, move || done_or(flag.set(parked)));
             }
             Effect::AskExit => self.ask_exit(),
             Effect::Terminate => self.signal(Signal::SIGTERM),
@@ -101,10 +101,12 @@ impl Daemon {
         });
     }
 
-    /// For what waits on a disk.
-    fn blocking(&self, op: OpId, work: impl FnOnce() -> Outcome + Send + 'static) {
+    /// For what waits on the disk of the state directory, in order.
+    fn on_disk(&self, op: OpId, work: impl FnOnce() -> Outcome + Send + 'static) {
         let events = self.events.clone();
-        tokio::task::spawn_blocking(move || events.send(Event::Done(op, work())));
+        self.disk.run(move || {
+            let _ = events.send(Event::Done(op, work()));
+        });
     }
 
     fn authority_does(
@@ -113,35 +115,32 @@ impl Daemon {
         work: impl FnOnce(&Authority) -> io::Result<Outcome> + Send + 'static,
     ) {
         let authority = self.authority.clone();
-        self.blocking(op, move || {
+        self.on_disk(op, move || {
             work(&authority).unwrap_or_else(|error| Outcome::Failed(error.to_string()))
         });
     }
 
     fn point_link(&self, op: OpId, to: Identity) {
-        let link = self.link.clone();
-        self.blocking(op, move || match link.point_at(to) {
-            Ok(_) => Outcome::Done,
-            Err(error) => Outcome::Failed(chain(&error)),
+        let (link, events) = (self.link.clone(), self.events.clone());
+        self.linker.run(move || {
+            let outcome = match link.point_at(to) {
+                Ok(_) => Outcome::Done,
+                Err(error) => Outcome::Failed(chain(&error)),
+            };
+            let _ = events.send(Event::Done(op, outcome));
         });
     }
 
     /// On the loop's own thread, which is the process's first and lives as long as it: the kernel kills the child with it.
     fn spawn(&mut self, op: OpId) {
         let started = Process::start(&self.command)
-            .map_err(|error| error.to_string())
-            .and_then(|(process, listener)| {
-                let keeper = Box::new(AuthorityKeeper(self.authority.clone()));
-                let hold_max = self.config.gate.hold_max;
-                let gate = Gate::start(
-                    listener,
-                    self.keys.staked.pubkey(),
-                    hold_max,
-                    keeper,
-                    self.reports.clone(),
-                );
-                gate.map(|gate| (process, gate))
-                    .map_err(|error| format!("the gate's threads cannot be started: {error}"))
+            .map_err(|error| chain(&error))
+            .and_then(|(process, listener)| match self.start_gate(listener) {
+                Ok(gate) => Ok((process, gate)),
+                Err(error) => {
+                    process.signal(Signal::SIGKILL);
+                    Err(format!("the gate's threads cannot be started: {error}"))
+                }
             });
         match started {
             Ok((process, gate)) => {
@@ -163,6 +162,16 @@ impl Daemon {
             }
             Err(why) => self.done(op, Outcome::Refused(why)),
         }
+    }
+
+    fn start_gate(&self, listener: Listener) -> io::Result<Gate> {
+        Gate::start(
+            listener,
+            self.keys.staked.pubkey(),
+            self.config.gate.hold_max,
+            Box::new(AuthorityKeeper(self.authority.clone())),
+            self.reports.clone(),
+        )
     }
 
     /// Follows the start of the child, as far as is known where to look.
@@ -237,9 +246,9 @@ impl Daemon {
             self.keys.staked.pubkey(),
             self.events.clone(),
         );
-        tokio::task::spawn_blocking(move || {
+        self.disk.run(move || {
             let event = match install::install(&authority, &paths, &identity, term) {
-                Ok(installed) => Event::Installed(op, installed.map(Box::new)),
+                Ok(installed) => Event::Installed(op, term, installed.map(Box::new)),
                 Err(error) => Event::Done(op, Outcome::Refused(error.to_string())),
             };
             let _ = events.send(event);
@@ -247,13 +256,15 @@ impl Daemon {
     }
 
     fn open_gate(&self, op: OpId, term: Term) {
-        match &self.child {
-            Some(child) => {
-                child.gate.open(term, self.installed.clone());
-                self.done(op, Outcome::Done);
+        let outcome = match (&self.child, &self.installed) {
+            (None, _) => Outcome::Refused("no validator runs".into()),
+            (Some(child), Some((of, installed))) if *of == term => {
+                child.gate.open(term, installed.clone());
+                Outcome::Done
             }
-            None => self.done(op, Outcome::Refused("no validator runs".into())),
-        }
+            _ => Outcome::Refused(format!("no record was installed under term {term}")),
+        };
+        self.done(op, outcome);
     }
 
     fn close_gate(&self, op: OpId, quiet_ms: u64) {
@@ -289,9 +300,8 @@ impl Daemon {
         }
     }
 
-    /// The child is reaped; nothing of its group is left to run.
+    /// The child is reaped, and its group was killed before that. What had left the group falls to us and is killed too.
     pub(super) fn child_ended(&mut self, exit: Exit) -> Option<u8> {
-        self.signal(Signal::SIGKILL);
         self.child = None;
         self.facts = None;
         if self.engine.role() != Role::Stopping {

@@ -70,6 +70,14 @@ impl Findings {
             .ok()
     }
 
+    pub(super) fn errors(&self) -> Vec<String> {
+        let errors = self
+            .0
+            .iter()
+            .filter(|finding| finding.level == Level::Error);
+        errors.map(|finding| finding.text.clone()).collect()
+    }
+
     pub(super) fn worst(&self) -> Level {
         self.0
             .iter()
@@ -121,6 +129,18 @@ fn command_line(argv: &[OsString]) -> CommandLine {
 }
 
 fn authority(findings: &mut Findings, config: &Config) {
+    let later = [
+        ("[authority.etcd]", config.authority.etcd.is_some()),
+        ("[peer]", config.peer.is_some()),
+        ("control.http", config.control.http.is_some()),
+    ];
+    for (key, _) in later.iter().filter(|(_, is_set)| *is_set) {
+        findings.add(
+            "config",
+            Level::Error,
+            format!("{key} is not in this version and would do nothing: remove it"),
+        );
+    }
     match config.authority.kind {
         AuthorityKind::Local => findings.add(
             "authority",
@@ -218,10 +238,11 @@ fn find_program(program: &OsString) -> Result<PathBuf, String> {
 
 /// A binary with file capabilities loses the signal that ends it with its supervisor, and without CAP_SYS_ADMIN the gate's
 /// filter makes the kernel ignore those capabilities.
-fn without_file_capabilities(path: &Path) -> Result<(), String> {
+pub(super) fn without_file_capabilities(path: &Path) -> Result<(), String> {
     if !has_attribute(path, c"security.capability") {
         return Ok(());
     }
+    let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let path = path.display();
     Err(format!(
         "{path} carries file capabilities (`getcap {path}`), which do not work behind the vote gate: remove them with `setcap -r {path}` \
@@ -240,25 +261,8 @@ fn has_attribute(path: &Path, name: &std::ffi::CStr) -> bool {
 }
 
 fn keys(findings: &mut Findings, config: &Config) -> Option<Keys> {
-    let mut read = |path: &Path| {
-        let (keypair, warnings) = findings.need(
-            "identity",
-            Keypair::read(path).map_err(|error| chain(&error)),
-        )?;
-        for warning in warnings {
-            findings.add("identity", Level::Warning, warning.to_string());
-        }
-        Some(Arc::new(keypair))
-    };
-    let staked = read(&config.identity.staked);
-    let unstaked = read(&config.identity.unstaked);
-    let link = config.identity.link.as_deref();
-    // A voter given as the link means the staked key.
-    let others = config.identity.authorized_voters.iter().flatten();
-    let others: Vec<&PathBuf> = others
-        .filter(|path| **path != config.identity.staked && Some(path.as_path()) != link)
-        .collect();
-    let voters: Vec<_> = others.iter().map(|path| read(path)).collect();
+    let staked = read_keypair(findings, &config.identity.staked);
+    let unstaked = read_keypair(findings, &config.identity.unstaked);
     let (staked, unstaked) = (staked?, unstaked?);
     findings.need(
         "identity",
@@ -269,23 +273,46 @@ fn keys(findings: &mut Findings, config: &Config) -> Option<Keys> {
         Level::Good,
         format!("staked {}, unstaked {}", staked.pubkey(), unstaked.pubkey()),
     );
-    let names_staked = others.len()
-        < config
-            .identity
-            .authorized_voters
-            .as_ref()
-            .map_or(1, Vec::len);
-    let mut all = if names_staked {
-        vec![Arc::clone(&staked)]
-    } else {
-        Vec::new()
-    };
-    all.extend(voters.into_iter().collect::<Option<Vec<_>>>()?);
+    let voters = voters(findings, config, &staked)?;
     Some(Keys {
         staked,
         unstaked,
-        voters: all,
+        voters,
     })
+}
+
+/// The keypairs that may sign votes. A voter given as the link means the staked key.
+pub(super) fn voters(
+    findings: &mut Findings,
+    config: &Config,
+    staked: &Arc<Keypair>,
+) -> Option<Vec<Arc<Keypair>>> {
+    let link = config.identity.link.as_deref();
+    let Some(given) = &config.identity.authorized_voters else {
+        return Some(vec![Arc::clone(staked)]);
+    };
+    let is_staked = |path: &Path| *path == config.identity.staked || Some(path) == link;
+    let mut voters: Vec<Arc<Keypair>> = Vec::new();
+    for path in given {
+        let voter = if is_staked(path) {
+            Arc::clone(staked)
+        } else {
+            read_keypair(findings, path)?
+        };
+        if voters.iter().all(|known| known.pubkey() != voter.pubkey()) {
+            voters.push(voter);
+        }
+    }
+    Some(voters)
+}
+
+fn read_keypair(findings: &mut Findings, path: &Path) -> Option<Arc<Keypair>> {
+    let read = Keypair::read(path).map_err(|error| chain(&error));
+    let (keypair, warnings) = findings.need("identity", read)?;
+    for warning in warnings {
+        findings.add("identity", Level::Warning, warning.to_string());
+    }
+    Some(Arc::new(keypair))
 }
 
 fn link(findings: &mut Findings, config: &Config, line: &CommandLine) -> Option<IdentityLink> {

@@ -16,7 +16,9 @@ use super::event::Event;
 use super::history::History;
 use super::memory::ParkedFlag;
 use super::perform::chain;
+use super::recorder::Recorder;
 use super::preflight::{self, Level, Prepared};
+use super::worker::Worker;
 use super::{Daemon, Inbox, clock, journal, signals};
 use crate::authority::Authority;
 use crate::authority::local::Local;
@@ -165,8 +167,11 @@ fn build(
         },
         child: None,
         installed: None,
+        disk: Worker::start("disk")?,
+        linker: Worker::start("link")?,
         calls: Default::default(),
         history: History::open(&config.state_dir),
+        recorder: Recorder::start(&config.state_dir),
         facts: None,
         profile: Profile::default(),
         reason: "The supervisor has started.".into(),

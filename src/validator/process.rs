@@ -3,7 +3,7 @@
 //! It must be started from a thread that lives as long as the supervisor: the kernel kills the child when the *thread* that
 //! forked it ends, not the process.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -13,7 +13,7 @@ use std::process::Command;
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::Pid;
 
 use super::gate::{Filter, Listener, pass_fd};
@@ -38,7 +38,7 @@ pub struct CommandLine {
 /// Why the child could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error("{} does not exist: check the command behind `--`", .0.display())]
+    #[error("{} does not exist, or the interpreter in its `#!` line does not: check the command behind `--`", .0.display())]
     NotFound(PathBuf),
     #[error("{} cannot be executed: check its mode (`chmod +x`), its `#!` line and the mount options of its disk", .0.display())]
     NotExecutable(PathBuf, #[source] io::Error),
@@ -106,9 +106,11 @@ impl Process {
         let _ = killpg(self.pid, signal);
     }
 
-    /// Signals the child alone.
-    pub fn signal_one(&self, signal: Signal) {
-        let _ = nix::sys::signal::kill(self.pid, signal);
+    /// Signals the child alone, if it handles that signal: a start script that has not become the validator does not, and
+    /// would end. Says whether it was sent.
+    #[must_use]
+    pub fn pass_on(&self, signal: Signal) -> bool {
+        handles(self.pid, signal) && nix::sys::signal::kill(self.pid, signal).is_ok()
     }
 }
 
@@ -146,25 +148,62 @@ pub struct Reaped {
     pub exit: Exit,
 }
 
-/// Reaps every process that has ended: the child, and the orphans that fall to us as their subreaper.
+/// Reaps every process that has ended: the child, and the orphans that fall to us as their subreaper. `before` is told of each
+/// while its number is still its own.
 #[must_use]
-pub fn reap() -> Vec<Reaped> {
+pub fn reap(before: impl Fn(Pid)) -> Vec<Reaped> {
     let mut reaped = Vec::new();
+    let peek = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
     loop {
-        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::Exited(pid, code)) => reaped.push(Reaped {
-                pid,
-                exit: Exit::Code(code as u8),
-            }),
-            Ok(WaitStatus::Signaled(pid, signal, _)) => reaped.push(Reaped {
-                pid,
-                exit: Exit::Signal(signal as i32 as u8),
-            }),
-            Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return reaped,
-            Ok(_) | Err(Errno::EINTR) => {}
+        let pid = match waitid(Id::All, peek) {
+            Ok(status) => match status.pid() {
+                Some(pid) => pid,
+                None => return reaped,
+            },
+            Err(Errno::EINTR) => continue,
             Err(_) => return reaped,
+        };
+        before(pid);
+        let exit = match waitpid(pid, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::Exited(pid, code)) => (pid, Exit::Code(code as u8)),
+            Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, Exit::Signal(signal as i32 as u8)),
+            Ok(_) | Err(Errno::EINTR) => continue,
+            Err(_) => return reaped,
+        };
+        let (pid, exit) = exit;
+        reaped.push(Reaped { pid, exit });
+    }
+}
+
+/// Kills a process group. One that is gone is what was wanted.
+pub fn kill_group(pid: Pid) {
+    let _ = killpg(pid, Signal::SIGKILL);
+}
+
+/// Kills every process below us. Only for when no child is wanted: what is left then had left the child's group, and a
+/// validator among it would still have the ledger. Each death brings us what was below it, and its signal the next call.
+pub fn kill_orphans() {
+    let own = nix::unistd::getpid();
+    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten();
+    for task in tasks.flatten() {
+        let text = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        for pid in text.split_whitespace().filter_map(|pid| pid.parse().ok()) {
+            let pid = Pid::from_raw(pid);
+            if pid != own {
+                let _ = nix::sys::signal::kill(pid, Signal::SIGKILL);
+            }
         }
     }
+}
+
+/// Whether a process has a handler for a signal, by the mask that the kernel shows.
+fn handles(pid: Pid, signal: Signal) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let mask = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigCgt:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal as i32 - 1) & 1 == 1)
 }
 
 /// Makes orphans of the child fall to us instead of to the init process, so that they are seen and reaped.
@@ -173,20 +212,4 @@ pub fn reap() -> Vec<Reaped> {
 /// On kernels before 3.4.
 pub fn become_subreaper() -> io::Result<()> {
     nix::sys::prctl::set_child_subreaper(true).map_err(io::Error::from)
-}
-
-/// The words of a process's command line, as the kernel has them.
-///
-/// # Errors
-/// When the process is gone or is another user's.
-pub fn command_line_of(pid: Pid) -> io::Result<Vec<OsString>> {
-    use std::os::unix::ffi::OsStrExt as _;
-    let bytes = std::fs::read(format!("/proc/{pid}/cmdline"))?;
-    let words = bytes
-        .strip_suffix(&[0])
-        .unwrap_or(&bytes)
-        .split(|byte| *byte == 0);
-    Ok(words
-        .map(|word| OsStr::from_bytes(word).to_owned())
-        .collect())
 }
