@@ -4,7 +4,7 @@
 //! cannot hold up the loop; what does not fit its queue meanwhile is dropped and counted.
 
 use std::fmt::Write as _;
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -66,23 +66,21 @@ fn is_routine(input: &Input) -> bool {
 }
 
 fn write_all(path: &Path, lines: &Receiver<String>) {
-    let mut file = None;
     while let Ok(line) = lines.recv() {
         // A disk that is full today may have room tomorrow.
-        if write_one(path, &mut file, &line).is_err() {
-            file = None;
-        }
+        let _ = write_one(path, &line);
     }
 }
 
-fn write_one(path: &Path, file: &mut Option<File>, line: &str) -> io::Result<()> {
-    let open = match file {
-        Some(open) => open,
-        None => file.insert(OpenOptions::new().create(true).append(true).mode(0o640).open(path)?),
-    };
-    open.write_all(line.as_bytes())?;
-    if open.metadata()?.len() > FILE_BYTES_MAX {
-        *file = None;
+/// Opens the file anew each time: none is held open on a disk that an operator may want read-only or unmounted.
+fn write_one(path: &Path, line: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o640)
+        .open(path)?;
+    file.write_all(line.as_bytes())?;
+    if file.metadata()?.len() > FILE_BYTES_MAX {
         std::fs::rename(path, older(path))?;
     }
     Ok(())
@@ -100,9 +98,9 @@ mod tests {
     fn two_bounded_files_are_kept() -> io::Result<()> {
         let dir = tempfile::tempdir()?;
         let path = dir.path().join("flight.log");
-        let (line, mut file) = ("x".repeat(100_000), None);
+        let line = "x".repeat(100_000);
         for _ in 0..30 {
-            write_one(&path, &mut file, &line)?;
+            write_one(&path, &line)?;
         }
         let len = |path: &Path| std::fs::metadata(path).map(|metadata| metadata.len());
         assert!(len(&path)? <= FILE_BYTES_MAX);
