@@ -2,12 +2,12 @@
 //!
 //! Stopping to vote is always allowed and always wins. Every request is idempotent.
 
+use super::Engine;
 use super::effect::Effect;
 use super::input::Outcome;
 use super::state::{Launch, Stage, Then, Waiter, Want};
 use super::table::Cause;
 use super::values::{Command, Millis, NodeName, PromoteFlags, RequestId, Role, Verdict};
-use super::Engine;
 
 impl Engine {
     pub(super) fn admit(&mut self, now: Millis, request: RequestId, command: Command) {
@@ -34,11 +34,16 @@ impl Engine {
         match &mut self.stage {
             Stage::Promoting(_) => self.demote(now, Cause::OperatorDemoted, Then::Park, ""),
             Stage::Active(_) => {
-                let then = self.successor(now, None).filter(|_| self.setup.authority.passes).map_or(Then::Park, Then::Pass);
+                let then = self
+                    .successor(now, None)
+                    .filter(|_| self.setup.authority.passes)
+                    .map_or(Then::Park, Then::Pass);
                 self.demote(now, Cause::OperatorDemoted, then, "");
             }
             Stage::Demoting(demotion) if demotion.then == Then::Stand => demotion.then = Then::Park,
-            Stage::CatchingUp | Stage::Standby => self.enter(now, Stage::Parked, Cause::OperatorDemoted, ""),
+            Stage::CatchingUp | Stage::Standby => {
+                self.enter(now, Stage::Parked, Cause::OperatorDemoted, "")
+            }
             Stage::Starting(_) => self.demote_while_starting(now, reclaimed),
             Stage::Demoting(_) | Stage::Fenced(_) | Stage::Parked | Stage::Stopping(_) => {}
         }
@@ -57,7 +62,10 @@ impl Engine {
                 Err(why) => self.answer(request, Verdict::Refused, why),
             },
             Stage::CatchingUp => {
-                let why = self.fit(now).err().unwrap_or_else(|| "the validator is still catching up".into());
+                let why = self
+                    .fit(now)
+                    .err()
+                    .unwrap_or_else(|| "the validator is still catching up".into());
                 self.answer(request, Verdict::Refused, why);
             }
             _ => self.refuse_while_busy(request),
@@ -66,7 +74,11 @@ impl Engine {
 
     fn admit_handover(&mut self, now: Millis, request: RequestId, to: Option<NodeName>) {
         if !self.setup.authority.passes {
-            return self.answer(request, Verdict::Refused, "this authority knows no other node to hand over to");
+            return self.answer(
+                request,
+                Verdict::Refused,
+                "this authority knows no other node to hand over to",
+            );
         }
         let ready = self.successor(now, to.as_ref());
         match (&self.stage, ready) {
@@ -74,8 +86,17 @@ impl Engine {
                 self.await_for(request, Want::ToBeOff);
                 self.demote(now, Cause::HandoverAsked, Then::Pass(node), "");
             }
-            (Stage::Active(_), None) => self.answer(request, Verdict::Refused, "no standby is ready"),
-            _ => self.answer(request, Verdict::Refused, format!("this node is {}, and only an active one can hand over", self.role())),
+            (Stage::Active(_), None) => {
+                self.answer(request, Verdict::Refused, "no standby is ready")
+            }
+            _ => self.answer(
+                request,
+                Verdict::Refused,
+                format!(
+                    "this node is {}, and only an active one can hand over",
+                    self.role()
+                ),
+            ),
         }
     }
 
@@ -94,20 +115,30 @@ impl Engine {
     }
 
     fn admit_restart(&mut self, now: Millis, request: RequestId) {
-        let resting = matches!(self.stage, Stage::CatchingUp | Stage::Standby | Stage::Parked);
+        let resting = matches!(
+            self.stage,
+            Stage::CatchingUp | Stage::Standby | Stage::Parked
+        );
         let voting = matches!(self.stage, Stage::Promoting(_) | Stage::Active(_));
         if resting || (voting && self.setup.authority.alone) {
             self.await_for(request, Want::ToBeUp);
             self.restart(now, "");
         } else if voting {
-            self.answer(request, Verdict::Refused, "this node votes; hand over or demote it first");
+            self.answer(
+                request,
+                Verdict::Refused,
+                "this node votes; hand over or demote it first",
+            );
         } else {
             self.refuse_while_busy(request);
         }
     }
 
     fn refuse_while_busy(&mut self, request: RequestId) {
-        let text = format!("this node is {}; try again when it has ended (`supervisor ctl status --watch`)", self.role());
+        let text = format!(
+            "this node is {}; try again when it has ended (`supervisor ctl status --watch`)",
+            self.role()
+        );
         self.answer(request, Verdict::Refused, text);
     }
 
@@ -125,7 +156,10 @@ impl Engine {
 
     pub(super) fn remembered(&mut self, outcome: Outcome) {
         if outcome != Outcome::Done {
-            let text = format!("whether this node is parked could not be stored: {}", outcome.sentence());
+            let text = format!(
+                "whether this node is parked could not be stored: {}",
+                outcome.sentence()
+            );
             self.page(text.clone());
             self.memory_failed = Some(text);
         }
@@ -145,7 +179,9 @@ impl Engine {
     /// A first vote that does not come is an answer too: the node keeps trying, the operator need not wait.
     pub(super) fn answer_late_first_vote(&mut self) {
         for waiter in std::mem::take(&mut self.waiters) {
-            let text = "the validator may vote, and has not voted yet; this node keeps the term and waits".to_owned();
+            let text =
+                "the validator may vote, and has not voted yet; this node keeps the term and waits"
+                    .to_owned();
             self.answer(waiter.request, Verdict::Refused, text);
         }
     }
@@ -153,14 +189,31 @@ impl Engine {
     fn fate(&self, wants: Want) -> Option<(Verdict, String)> {
         let role = self.role();
         match wants {
-            Want::ToVote if role == Role::Active => Some((Verdict::Done, format!("this node votes: {}", self.entered.detail))),
+            Want::ToVote if role == Role::Active => Some((
+                Verdict::Done,
+                format!("this node votes: {}", self.entered.detail),
+            )),
             Want::ToVote if matches!(role, Role::Promoting | Role::Demoting | Role::Fenced) => None,
             Want::ToVote => Some(self.failure.clone()),
             Want::ToBeOff => self.fate_of_demotion(role),
-            Want::ToBeUp if matches!(role, Role::CatchingUp | Role::Standby | Role::Parked | Role::Promoting | Role::Active) => {
-                Some((Verdict::Done, format!("the validator is up; this node is {role}")))
+            Want::ToBeUp
+                if matches!(
+                    role,
+                    Role::CatchingUp
+                        | Role::Standby
+                        | Role::Parked
+                        | Role::Promoting
+                        | Role::Active
+                ) =>
+            {
+                Some((
+                    Verdict::Done,
+                    format!("the validator is up; this node is {role}"),
+                ))
             }
-            Want::ToBeUp if role == Role::Stopping => Some((Verdict::Refused, "the supervisor is stopping".into())),
+            Want::ToBeUp if role == Role::Stopping => {
+                Some((Verdict::Refused, "the supervisor is stopping".into()))
+            }
             Want::ToBeUp => None,
         }
     }
@@ -168,7 +221,11 @@ impl Engine {
     fn fate_of_demotion(&self, role: Role) -> Option<(Verdict, String)> {
         let off = self.child.harmless() && self.hold.is_none() && self.gate.open.is_none();
         let releasing = matches!(self.stage, Stage::Starting(Launch::Release(_)));
-        let resting = !releasing && !matches!(role, Role::Promoting | Role::Active | Role::Demoting | Role::Fenced);
+        let resting = !releasing
+            && !matches!(
+                role,
+                Role::Promoting | Role::Active | Role::Demoting | Role::Fenced
+            );
         if !off || !resting || self.remembering.is_some() {
             return None;
         }

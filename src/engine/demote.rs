@@ -1,18 +1,32 @@
 //! Demotion and fencing: what becomes of the term once the child is off the identity.
 
+use super::Engine;
 use super::effect::Effect;
 use super::input::Outcome;
 use super::state::{DemoteStep, Demotion, Launch, Quiet, Stage, Then};
 use super::table::Cause;
 use super::values::Millis;
-use super::Engine;
 
 impl Engine {
     /// Begins to stop voting. Allowed in `promoting` and `active`.
-    pub(super) fn demote(&mut self, now: Millis, cause: Cause, then: Then, detail: impl Into<String>) {
+    pub(super) fn demote(
+        &mut self,
+        now: Millis,
+        cause: Cause,
+        then: Then,
+        detail: impl Into<String>,
+    ) {
         // A failure is tried again where nobody else can vote; everything else that ends a tenure ends the claim to it.
         self.reclaims &= cause == Cause::PromotionFailed;
-        self.enter(now, Stage::Demoting(Demotion { step: DemoteStep::Quiet(Quiet::Mute), then }), cause, detail);
+        self.enter(
+            now,
+            Stage::Demoting(Demotion {
+                step: DemoteStep::Quiet(Quiet::Mute),
+                then,
+            }),
+            cause,
+            detail,
+        );
         self.quiet_advance(now);
     }
 
@@ -22,7 +36,10 @@ impl Engine {
         match &self.stage {
             Stage::Promoting(_) | Stage::Active(_) => {}
             // The child is off the identity: the term was to go anyway.
-            Stage::Demoting(Demotion { step: DemoteStep::Settle, .. }) => return self.demotion_settled(now, Outcome::Done),
+            Stage::Demoting(Demotion {
+                step: DemoteStep::Settle,
+                ..
+            }) => return self.demotion_settled(now, Outcome::Done),
             Stage::Demoting(_) => {}
             Stage::Starting(_) if self.child.alive && self.hold.is_some() => {
                 self.hold = None;
@@ -43,7 +60,9 @@ impl Engine {
     pub(super) fn settle_term(&mut self, now: Millis) {
         let held = self.hold.is_some();
         let term = self.term().unwrap_or_default();
-        let Stage::Demoting(demotion) = &mut self.stage else { return };
+        let Stage::Demoting(demotion) = &mut self.stage else {
+            return;
+        };
         demotion.step = DemoteStep::Settle;
         if let Then::Pass(to) = &demotion.then
             && held
@@ -60,7 +79,9 @@ impl Engine {
 
     /// The term was released or passed, or that could not be confirmed. Either way this node is off it.
     pub(super) fn demotion_settled(&mut self, now: Millis, outcome: Outcome) {
-        let Stage::Demoting(demotion) = &self.stage else { return };
+        let Stage::Demoting(demotion) = &self.stage else {
+            return;
+        };
         let passing = matches!(demotion.then, Then::Pass(_));
         if outcome != Outcome::Done && passing {
             return self.passing_failed(now, &outcome);
@@ -70,7 +91,12 @@ impl Engine {
             let (stage, detail) = (self.resting(now), self.last_vote_sentence());
             self.enter(now, stage, Cause::Released, detail);
         } else {
-            self.enter(now, Stage::Starting(Launch::Backoff), Cause::ChildDied, "during the demotion");
+            self.enter(
+                now,
+                Stage::Starting(Launch::Backoff),
+                Cause::ChildDied,
+                "during the demotion",
+            );
             self.back_off(now, None);
         }
     }
@@ -82,7 +108,10 @@ impl Engine {
             Outcome::Refused(_) if self.hold.is_some() => self.claimed = false,
             other => {
                 self.claimed = true;
-                self.page(format!("the release of the term is not confirmed: {}", other.sentence()));
+                self.page(format!(
+                    "the release of the term is not confirmed: {}",
+                    other.sentence()
+                ));
             }
         }
         self.hold = None;
@@ -90,7 +119,10 @@ impl Engine {
 
     /// The successor cannot have the term: it is released instead, so that somebody can.
     fn passing_failed(&mut self, now: Millis, outcome: &Outcome) {
-        self.page(format!("the term could not be passed: {}; releasing it", outcome.sentence()));
+        self.page(format!(
+            "the term could not be passed: {}; releasing it",
+            outcome.sentence()
+        ));
         if let Stage::Demoting(demotion) = &mut self.stage {
             demotion.then = Then::Stand;
         }
@@ -105,7 +137,12 @@ impl Engine {
             self.own = None;
             self.enter(now, Stage::CatchingUp, Cause::OffIdentity, "");
         } else {
-            self.enter(now, Stage::Starting(Launch::Backoff), Cause::ChildDied, "after the fence");
+            self.enter(
+                now,
+                Stage::Starting(Launch::Backoff),
+                Cause::ChildDied,
+                "after the fence",
+            );
             self.back_off(now, None);
         }
     }
@@ -123,7 +160,10 @@ impl Engine {
 
     pub(super) fn last_vote_sentence(&self) -> String {
         match self.gate.facts.last {
-            Some(mark) => format!("last vote: slot {} (term {}, record {})", mark.slot, mark.term, mark.seq),
+            Some(mark) => format!(
+                "last vote: slot {} (term {}, record {})",
+                mark.slot, mark.term, mark.seq
+            ),
             None => "no vote was sent from here".into(),
         }
     }

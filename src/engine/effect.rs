@@ -16,7 +16,11 @@ pub enum Effect {
     /// Add the authorized voters. Issued after the switch marker of a promotion.
     Unmute { op: OpId },
     /// Change the child's identity. To the staked one only with the term held and the record durable here.
-    SetIdentity { op: OpId, to: Identity, require: Option<RecordKind> },
+    SetIdentity {
+        op: OpId,
+        to: Identity,
+        require: Option<RecordKind>,
+    },
     /// Obtain the right to vote, fencing every term before it. A term that this node has already is taken anew under a
     /// higher number, so that a late request about the earlier number cannot touch it. Performed in order with `Release` and
     /// `PassTerm`.
@@ -46,9 +50,18 @@ pub enum Effect {
     /// Tell a waiting operator what is being done.
     Progress { request: RequestId, text: String },
     /// Tell a waiting operator how it ended. The last word on that request.
-    Answer { request: RequestId, verdict: Verdict, text: String },
+    Answer {
+        request: RequestId,
+        verdict: Verdict,
+        text: String,
+    },
     /// The role has changed.
-    Transition { from: Role, to: Role, cause: Cause, detail: String },
+    Transition {
+        from: Role,
+        to: Role,
+        cause: Cause,
+        detail: String,
+    },
     /// Someone should look at this.
     Page { text: String },
     /// End the process with this code. The last effect of an engine.

@@ -14,7 +14,15 @@ impl Engine {
             return;
         }
         let votes_on = self.setup.authority.alone && self.child.alive && !self.child.ready;
-        self.enter(now, Stage::Stopping(Stop { step: StopStep::Quiet(Quiet::Mute), code }), cause, detail);
+        self.enter(
+            now,
+            Stage::Stopping(Stop {
+                step: StopStep::Quiet(Quiet::Mute),
+                code,
+            }),
+            cause,
+            detail,
+        );
         if votes_on {
             // Too early to be muted, and nobody else can vote: the gate guards it to its end.
             self.begin_end(now);
@@ -38,7 +46,9 @@ impl Engine {
 
     /// A step of stopping has ended or is late.
     pub(super) fn stopping_goes_on(&mut self, now: Millis, outcome: Outcome) {
-        let Stage::Stopping(stop) = self.stage else { return };
+        let Stage::Stopping(stop) = self.stage else {
+            return;
+        };
         match stop.step {
             StopStep::Quiet(_) => self.quiet_goes_on(now, outcome),
             StopStep::Release => {
@@ -50,7 +60,9 @@ impl Engine {
     }
 
     pub(super) fn child_exited_while_stopping(&mut self, now: Millis) {
-        let Stage::Stopping(stop) = self.stage else { return };
+        let Stage::Stopping(stop) = self.stage else {
+            return;
+        };
         match stop.step {
             StopStep::Quiet(_) => self.quiet_advance(now),
             StopStep::Release => {}

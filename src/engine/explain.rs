@@ -30,11 +30,17 @@ impl Engine {
         Explanation {
             role: self.role(),
             for_ms: now.since(self.entered.at),
-            because: self.entered.by.and_then(|by| by.row()).map_or("The supervisor has started.", |row| row.because),
+            because: self
+                .entered
+                .by
+                .and_then(|by| by.row())
+                .map_or("The supervisor has started.", |row| row.because),
             detail: self.entered.detail.clone(),
             doing: self.doing(),
             next: self.what_comes_next(now),
-            deadline: self.next_deadline().map(|(at, reason)| (at.since(now), reason)),
+            deadline: self
+                .next_deadline()
+                .map(|(at, reason)| (at.since(now), reason)),
         }
     }
 
@@ -45,21 +51,44 @@ impl Engine {
             Stage::Standby => "standing by",
             Stage::Promoting(promotion) => step_name(promotion.step),
             Stage::Active(_) => "letting votes out, each after its commit",
-            Stage::Demoting(Demotion { step: DemoteStep::Settle, .. }) | Stage::Stopping(Stop { step: StopStep::Release, .. }) => "giving the term back",
-            Stage::Demoting(Demotion { step: DemoteStep::Quiet(quiet), .. })
+            Stage::Demoting(Demotion {
+                step: DemoteStep::Settle,
+                ..
+            })
+            | Stage::Stopping(Stop {
+                step: StopStep::Release,
+                ..
+            }) => "giving the term back",
+            Stage::Demoting(Demotion {
+                step: DemoteStep::Quiet(quiet),
+                ..
+            })
             | Stage::Fenced(quiet)
-            | Stage::Stopping(Stop { step: StopStep::Quiet(quiet), .. }) => quiet_name(*quiet),
+            | Stage::Stopping(Stop {
+                step: StopStep::Quiet(quiet),
+                ..
+            }) => quiet_name(*quiet),
             Stage::Parked => "waiting for an operator",
-            Stage::Stopping(Stop { step: StopStep::End(end), .. }) => end_name(*end),
+            Stage::Stopping(Stop {
+                step: StopStep::End(end),
+                ..
+            }) => end_name(*end),
         }
     }
 
     fn what_comes_next(&self, now: Millis) -> String {
         match &self.stage {
             Stage::CatchingUp => self.fit(now).err().unwrap_or_default(),
-            Stage::Parked => "`supervisor ctl resume` makes it a standby, `supervisor ctl promote` lets it vote".into(),
-            Stage::Standby if self.setup.authority.alone => "`supervisor ctl promote` lets it vote".into(),
-            Stage::Standby if !self.setup.automatic => "failover.mode is manual: `supervisor ctl promote` lets it vote".into(),
+            Stage::Parked => {
+                "`supervisor ctl resume` makes it a standby, `supervisor ctl promote` lets it vote"
+                    .into()
+            }
+            Stage::Standby if self.setup.authority.alone => {
+                "`supervisor ctl promote` lets it vote".into()
+            }
+            Stage::Standby if !self.setup.automatic => {
+                "failover.mode is manual: `supervisor ctl promote` lets it vote".into()
+            }
             Stage::Standby => "it takes over when nobody holds the term".into(),
             Stage::Active(_) => "it votes until it is demoted, loses the term or fails".into(),
             _ => String::new(),

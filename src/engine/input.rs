@@ -1,7 +1,7 @@
 //! Everything that can happen to the engine. Inputs are facts; none of them is a decision.
 
-use super::values::{Command, Millis, NodeName, OpId, RecordKind, RecordMark, RequestId, Term};
 use super::setup::Setup;
+use super::values::{Command, Millis, NodeName, OpId, RecordKind, RecordMark, RequestId, Term};
 
 /// One thing that happened, handed to `Engine::step` together with the time.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -40,7 +40,10 @@ pub enum Outcome {
     /// It was done, and there is nothing more to say.
     Done,
     /// `Acquire`: the term is held, and this is the final record of the terms before it, if there is one.
-    Held { term: Term, record: Option<RecordMark> },
+    Held {
+        term: Term,
+        record: Option<RecordMark>,
+    },
     /// `InstallRecord`: the newest known record is durable here and in the validator's directory; `None`: there is none.
     Durable(Option<RecordMark>),
     /// It was refused, and nothing has changed.
@@ -119,7 +122,11 @@ pub enum AuthorityNews {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Observation {
     /// The validator's own answer about itself. `behind` is `None` when it could not be told.
-    Own { healthy: bool, slot: u64, behind: Option<u64> },
+    Own {
+        healthy: bool,
+        slot: u64,
+        behind: Option<u64>,
+    },
     /// The validator's RPC did not answer.
     OwnSilent,
     /// The newest vote of our identity that the chain shows.
@@ -128,7 +135,16 @@ pub enum Observation {
     IdentityElsewhere,
     /// Of `asked` independent cluster RPCs, `advancing` have moved on since the last reading and `failed` gave no answer;
     /// `own_advancing` says whether our validator has moved on.
-    Cluster { asked: u32, advancing: u32, failed: u32, own_advancing: bool },
+    Cluster {
+        asked: u32,
+        advancing: u32,
+        failed: u32,
+        own_advancing: bool,
+    },
     /// A peer that answers.
-    Peer { node: NodeName, ready: bool, active_term: Option<Term> },
+    Peer {
+        node: NodeName,
+        ready: bool,
+        active_term: Option<Term>,
+    },
 }

@@ -5,7 +5,9 @@
 
 use super::effect::Effect;
 use super::input::{Exit, Outcome};
-use super::state::{Carry, Child, End, Launch, PromoteStep, Promotion, RecordDurable, Stage, TermHeld};
+use super::state::{
+    Carry, Child, End, Launch, PromoteStep, Promotion, RecordDurable, Stage, TermHeld,
+};
 use super::table::Cause;
 use super::values::{Identity, Millis, PromoteFlags, Term};
 use super::{Engine, Reason};
@@ -24,25 +26,38 @@ impl Engine {
 
     /// A step of it has ended or is late.
     pub(super) fn launch_goes_on(&mut self, now: Millis, outcome: Outcome) {
-        let Stage::Starting(step) = self.stage.clone() else { return };
+        let Stage::Starting(step) = self.stage.clone() else {
+            return;
+        };
         match (step, outcome) {
             (Launch::EndFirst(end), _) => self.end_goes_on(now, end),
             (Launch::Release(_), outcome) => self.launch_released(now, &outcome),
             (Launch::Backoff, _) => self.launch(now),
-            (Launch::Acquire, Outcome::Held { term, record }) => self.launch_install(now, TermHeld { term, record }),
-            (Launch::Install(held), Outcome::Durable(Some(mark))) if !held.is_newer_than(Some(mark)) => {
+            (Launch::Acquire, Outcome::Held { term, record }) => {
+                self.launch_install(now, TermHeld { term, record })
+            }
+            (Launch::Install(held), Outcome::Durable(Some(mark)))
+                if !held.is_newer_than(Some(mark)) =>
+            {
                 self.launch_link(now, Carry::Staked(held, RecordDurable(Some(mark))));
             }
-            (Launch::Install(_), Outcome::Durable(_)) => self.launch_without_term(now, "its record is not on this disk"),
+            (Launch::Install(_), Outcome::Durable(_)) => {
+                self.launch_without_term(now, "its record is not on this disk")
+            }
             (Launch::Acquire | Launch::Install(_), Outcome::Failed(why)) => {
                 // What failed for once is tried again as soon as the child stands by.
                 self.launch_without_term(now, &why);
                 self.reclaims = true;
             }
-            (Launch::Acquire | Launch::Install(_), other) => self.launch_without_term(now, &other.sentence()),
+            (Launch::Acquire | Launch::Install(_), other) => {
+                self.launch_without_term(now, &other.sentence())
+            }
             (Launch::Link(carry), Outcome::Done) => self.launch_spawn(now, carry),
             (Launch::Link(_), other) => {
-                self.page(format!("the identity link cannot be pointed, and the validator is not started: {}", other.sentence()));
+                self.page(format!(
+                    "the identity link cannot be pointed, and the validator is not started: {}",
+                    other.sentence()
+                ));
                 self.back_off(now, Some(Exit::NotStarted));
             }
             (Launch::Spawn(carry), Outcome::Done) => self.launch_spawned(now, carry),
@@ -83,11 +98,22 @@ impl Engine {
         match self.stage {
             Stage::Starting(Launch::EndFirst(_)) => self.launch(now),
             Stage::Starting(_) => self.after_death(now, exit),
-            Stage::Demoting(_) | Stage::Fenced(_) if self.quiet_step().is_some() => self.quiet_advance(now),
+            Stage::Demoting(_) | Stage::Fenced(_) if self.quiet_step().is_some() => {
+                self.quiet_advance(now)
+            }
             Stage::Demoting(_) | Stage::Fenced(_) => {}
             Stage::Stopping(_) => self.child_exited_while_stopping(now),
-            Stage::CatchingUp | Stage::Standby | Stage::Parked | Stage::Promoting(_) | Stage::Active(_) => {
-                self.enter(now, Stage::Starting(Launch::Backoff), Cause::ChildDied, exit.to_string());
+            Stage::CatchingUp
+            | Stage::Standby
+            | Stage::Parked
+            | Stage::Promoting(_)
+            | Stage::Active(_) => {
+                self.enter(
+                    now,
+                    Stage::Starting(Launch::Backoff),
+                    Cause::ChildDied,
+                    exit.to_string(),
+                );
                 self.after_death(now, exit);
             }
         }
@@ -121,7 +147,9 @@ impl Engine {
 
     /// An operator wants no voting here while a child with the staked identity is on its way up, or due.
     pub(super) fn demote_while_starting(&mut self, now: Millis, reclaimed: bool) {
-        let Some(term) = self.term().or(reclaimed.then_some(Term(0))) else { return };
+        let Some(term) = self.term().or(reclaimed.then_some(Term(0))) else {
+            return;
+        };
         if self.child.alive {
             self.launch_kill(now, "an operator wants this node to stop voting");
         } else {
@@ -138,18 +166,29 @@ impl Engine {
     /// Waits before the next try, or gives up. `exit` is `None` where the supervisor itself ended the child.
     pub(super) fn back_off(&mut self, now: Millis, exit: Option<Exit>) {
         let timing = self.setup.timing;
-        while self.restarts.front().is_some_and(|at| now.since(*at) > timing.restart_window_ms) {
+        while self
+            .restarts
+            .front()
+            .is_some_and(|at| now.since(*at) > timing.restart_window_ms)
+        {
             self.restarts.pop_front();
         }
         if let Some(exit) = exit
             && self.restarts.len() >= timing.restart_max as usize
         {
-            let text = format!("the validator ended {} times within {} s, last with {exit}", self.restarts.len() + 1, timing.restart_window_ms / 1000);
+            let text = format!(
+                "the validator ended {} times within {} s, last with {exit}",
+                self.restarts.len() + 1,
+                timing.restart_window_ms / 1000
+            );
             self.page(format!("giving up: {text}"));
             return self.stop(now, exit.code(), Cause::GaveUp, text);
         }
         let doublings = self.restarts.len().min(16) as u32;
-        let wait_ms = timing.backoff_min_ms.saturating_mul(1 << doublings).min(timing.backoff_max_ms);
+        let wait_ms = timing
+            .backoff_min_ms
+            .saturating_mul(1 << doublings)
+            .min(timing.backoff_max_ms);
         self.restarts.push_back(now);
         self.set_launch(Launch::Backoff);
         self.await_until(now.plus(wait_ms), Reason::Backoff);
@@ -159,12 +198,17 @@ impl Engine {
     fn launch_install(&mut self, now: Millis, held: TermHeld) {
         self.take_hold(now, held.term);
         self.set_launch(Launch::Install(held));
-        self.ask(now, |op| Effect::InstallRecord { op, term: held.term });
+        self.ask(now, |op| Effect::InstallRecord {
+            op,
+            term: held.term,
+        });
     }
 
     /// The term or its record cannot be had: the child comes up unstaked, and an operator has to look.
     fn launch_without_term(&mut self, now: Millis, why: &str) {
-        self.page(format!("this node held the term and cannot take it up again: {why}; starting unstaked"));
+        self.page(format!(
+            "this node held the term and cannot take it up again: {why}; starting unstaked"
+        ));
         self.hold = None;
         self.reclaims = false;
         self.launch_link(now, Carry::Unstaked);
@@ -173,12 +217,22 @@ impl Engine {
     fn launch_link(&mut self, now: Millis, carry: Carry) {
         self.link = None;
         self.set_launch(Launch::Link(carry));
-        self.ask(now, |op| Effect::PointLink { op, to: carry.identity() });
+        self.ask(now, |op| Effect::PointLink {
+            op,
+            to: carry.identity(),
+        });
     }
 
     fn launch_spawn(&mut self, now: Millis, carry: Carry) {
         self.link = Some(carry.identity());
-        self.child = Child { alive: true, ready: false, identity: Some(carry.identity()), muted: false, switch_due: None, in_doubt: false };
+        self.child = Child {
+            alive: true,
+            ready: false,
+            identity: Some(carry.identity()),
+            muted: false,
+            switch_due: None,
+            in_doubt: false,
+        };
         self.set_launch(Launch::Spawn(carry));
         self.ask(now, |op| Effect::Spawn { op });
         self.spawning = self.pending;
@@ -190,7 +244,10 @@ impl Engine {
             Carry::Staked(held, durable) => {
                 self.set_launch(Launch::OpenGate(held, durable));
                 self.gate.open = Some(held.term);
-                self.ask(now, |op| Effect::OpenGate { op, term: held.term });
+                self.ask(now, |op| Effect::OpenGate {
+                    op,
+                    term: held.term,
+                });
             }
         }
     }
@@ -213,7 +270,11 @@ impl Engine {
     }
 
     fn launched_holding(&mut self, now: Millis) {
-        let promotion = Promotion { flags: PromoteFlags::default(), passed_by: None, step: PromoteStep::AwaitFirstVote };
+        let promotion = Promotion {
+            flags: PromoteFlags::default(),
+            passed_by: None,
+            step: PromoteStep::AwaitFirstVote,
+        };
         self.enter(now, Stage::Promoting(promotion), Cause::ChildUpHolding, "");
         self.await_first_vote(now);
     }
@@ -233,7 +294,12 @@ impl Engine {
     /// Restarts the child on an operator's word: it is ended in order, then launched without a wait.
     pub(super) fn restart(&mut self, now: Millis, detail: &str) {
         self.reclaims = self.hold.is_some() && self.setup.authority.alone;
-        self.enter(now, Stage::Starting(Launch::EndFirst(End::Asked)), Cause::OperatorRestarted, detail);
+        self.enter(
+            now,
+            Stage::Starting(Launch::EndFirst(End::Asked)),
+            Cause::OperatorRestarted,
+            detail,
+        );
         self.begin_end(now);
     }
 

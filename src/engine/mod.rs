@@ -35,10 +35,11 @@ mod quiet;
 mod setup;
 mod state;
 pub mod table;
+#[cfg(test)]
+mod tests;
 mod trouble;
 pub mod values;
 pub mod vote_gate;
-
 
 pub use effect::Effect;
 pub use explain::Explanation;
@@ -46,7 +47,9 @@ pub use input::{AuthorityNews, Exit, GateFacts, Input, Observation, Outcome};
 pub use invariants::Violation;
 pub use setup::{AuthorityTraits, Setup, Timing};
 
-use state::{Child, Entered, Gate, Hold, Holder, Launch, OwnView, PeerView, Stage, TransitionRef, Waiter};
+use state::{
+    Child, Entered, Gate, Hold, Holder, Launch, OwnView, PeerView, Stage, TransitionRef, Waiter,
+};
 use std::collections::{BTreeMap, VecDeque};
 use table::Cause;
 use values::{Identity, Millis, NodeName, OpId, RecordMark, RequestId, Role, Term, Verdict};
@@ -146,9 +149,16 @@ impl Engine {
         Self {
             setup,
             stage: Stage::Starting(Launch::Backoff),
-            entered: Entered { at: now, by: None, detail: String::new() },
+            entered: Entered {
+                at: now,
+                by: None,
+                detail: String::new(),
+            },
             child: Child::DEAD,
-            gate: Gate { open: None, facts: GateFacts::default() },
+            gate: Gate {
+                open: None,
+                facts: GateFacts::default(),
+            },
             hold: None,
             lease: None,
             claimed: false,
@@ -212,9 +222,18 @@ impl Engine {
         if self.exited {
             return None;
         }
-        let ours = [self.step_deadline, self.pause_deadline(), self.answer_deadline()];
+        let ours = [
+            self.step_deadline,
+            self.pause_deadline(),
+            self.answer_deadline(),
+        ];
         ours.into_iter()
-            .chain([self.lease_deadline(), self.watch_deadline(), self.stray_deadline(), self.takeover_deadline()])
+            .chain([
+                self.lease_deadline(),
+                self.watch_deadline(),
+                self.stray_deadline(),
+                self.takeover_deadline(),
+            ])
             .flatten()
             .min()
     }
@@ -294,7 +313,9 @@ impl Engine {
         let answers = |asked: Option<(OpId, Millis)>| asked.is_some_and(|(asked, _)| asked == op);
         if answers(self.confirming) {
             self.confirming = None;
-            return if self.term() == Some(op.term) { self.term_confirmed(now, outcome) };
+            return if self.term() == Some(op.term) {
+                self.term_confirmed(now, outcome)
+            };
         }
         if answers(self.remembering) {
             self.remembering = None;
@@ -306,7 +327,10 @@ impl Engine {
         let spawned = self.spawning == Some(op);
         self.spawning = self.spawning.filter(|_| !spawned);
         if spawned && outcome != Outcome::Done {
-            self.page(format!("the validator could not be started: {}", outcome.sentence()));
+            self.page(format!(
+                "the validator could not be started: {}",
+                outcome.sentence()
+            ));
             return self.child_exited(now, Exit::NotStarted);
         }
         if self.pending != Some(op) {
@@ -326,7 +350,10 @@ impl Engine {
     /// By when the answers are due that no step waits for.
     fn answer_deadline(&self) -> Option<(Millis, Reason)> {
         let due = |asked: Option<(OpId, Millis)>| asked.map(|(_, until)| (until, Reason::Answer));
-        due(self.confirming).into_iter().chain(due(self.remembering)).min()
+        due(self.confirming)
+            .into_iter()
+            .chain(due(self.remembering))
+            .min()
     }
 
     fn answers_are_late(&mut self, now: Millis) {
@@ -346,7 +373,10 @@ impl Engine {
     /// A fresh id, bound to the term in our hands.
     fn next_op(&mut self) -> OpId {
         self.seq += 1;
-        OpId { term: self.term().unwrap_or_default(), seq: self.seq }
+        OpId {
+            term: self.term().unwrap_or_default(),
+            seq: self.seq,
+        }
     }
 
     /// Issues an effect whose outcome the current step waits for.
@@ -367,12 +397,22 @@ impl Engine {
     fn enter(&mut self, now: Millis, stage: Stage, cause: Cause, detail: impl Into<String>) {
         let (from, to) = (self.role(), stage.role());
         let detail = detail.into();
-        let row = table::TRANSITIONS.iter().position(|row| row.from == from && row.cause == cause && row.to == to);
+        let row = table::TRANSITIONS
+            .iter()
+            .position(|row| row.from == from && row.cause == cause && row.to == to);
         if row.is_none() {
-            self.broken = Some(format!("no transition from {from} to {to} because of {}", cause.name()));
+            self.broken = Some(format!(
+                "no transition from {from} to {to} because of {}",
+                cause.name()
+            ));
         }
         if from == Role::Promoting && to != Role::Active {
-            self.failure.1 = if detail.is_empty() { row.map_or("", |at| table::TRANSITIONS[at].because).to_owned() } else { detail.clone() };
+            self.failure.1 = if detail.is_empty() {
+                row.map_or("", |at| table::TRANSITIONS[at].because)
+                    .to_owned()
+            } else {
+                detail.clone()
+            };
         }
         self.pending = None;
         self.step_deadline = None;
@@ -380,8 +420,17 @@ impl Engine {
         if to == Role::CatchingUp {
             self.await_until(now.plus(self.setup.timing.start_ms), Reason::CatchUp);
         }
-        self.entered = Entered { at: now, by: row.map(TransitionRef), detail: detail.clone() };
-        self.out.push(Effect::Transition { from, to, cause, detail });
+        self.entered = Entered {
+            at: now,
+            by: row.map(TransitionRef),
+            detail: detail.clone(),
+        };
+        self.out.push(Effect::Transition {
+            from,
+            to,
+            cause,
+            detail,
+        });
         self.answer_waiters();
     }
 
@@ -390,13 +439,20 @@ impl Engine {
     }
 
     fn answer(&mut self, request: RequestId, verdict: Verdict, text: impl Into<String>) {
-        self.out.push(Effect::Answer { request, verdict, text: text.into() });
+        self.out.push(Effect::Answer {
+            request,
+            verdict,
+            text: text.into(),
+        });
     }
 
     /// Tells every waiting operator what is being done.
     fn progress(&mut self, text: &str) {
         for waiter in &self.waiters {
-            self.out.push(Effect::Progress { request: waiter.request, text: text.to_owned() });
+            self.out.push(Effect::Progress {
+                request: waiter.request,
+                text: text.to_owned(),
+            });
         }
     }
 }

@@ -12,11 +12,26 @@ use super::{Engine, Reason};
 
 impl Engine {
     /// Begins a promotion. Allowed in `standby` and `parked`, with a fit child.
-    pub(super) fn promote(&mut self, now: Millis, cause: Cause, flags: PromoteFlags, passed_by: Option<NodeName>) {
+    pub(super) fn promote(
+        &mut self,
+        now: Millis,
+        cause: Cause,
+        flags: PromoteFlags,
+        passed_by: Option<NodeName>,
+    ) {
         let step = PromoteStep::AwaitEarlierSwitch;
         self.failure = (Verdict::Refused, String::new());
         self.returning = None;
-        self.enter(now, Stage::Promoting(Promotion { flags, passed_by, step }), cause, "");
+        self.enter(
+            now,
+            Stage::Promoting(Promotion {
+                flags,
+                passed_by,
+                step,
+            }),
+            cause,
+            "",
+        );
         if self.child.switch_due.is_some() {
             self.progress("waiting for the validator to finish its earlier change of identity");
             self.await_until(now.plus(self.setup.timing.promote_ms), Reason::Step);
@@ -37,18 +52,26 @@ impl Engine {
 
     /// A step of it has ended or is late.
     pub(super) fn promotion_goes_on(&mut self, now: Millis, outcome: Outcome) {
-        let Some(step) = self.promote_step() else { return };
+        let Some(step) = self.promote_step() else {
+            return;
+        };
         match (step, outcome) {
             (PromoteStep::AwaitEarlierSwitch, _) => {
                 self.refused(now, "the validator has not finished its earlier change of identity; is its slot advancing?");
             }
-            (PromoteStep::Acquire, Outcome::Held { term, record }) => self.install(now, TermHeld { term, record }),
+            (PromoteStep::Acquire, Outcome::Held { term, record }) => {
+                self.install(now, TermHeld { term, record })
+            }
             (PromoteStep::Acquire, Outcome::Refused(why)) => {
                 self.claimed = false;
                 self.refused(now, &why);
             }
-            (PromoteStep::Install(held), Outcome::Durable(mark)) => self.installed(now, held, RecordDurable(mark)),
-            (PromoteStep::OpenGate(held, durable), Outcome::Done) => self.take_identity(now, held, durable),
+            (PromoteStep::Install(held), Outcome::Durable(mark)) => {
+                self.installed(now, held, RecordDurable(mark))
+            }
+            (PromoteStep::OpenGate(held, durable), Outcome::Done) => {
+                self.take_identity(now, held, durable)
+            }
             (PromoteStep::TakeIdentity, Outcome::Done) => self.identity_taken(now),
             (PromoteStep::TakeIdentity, Outcome::Refused(why)) => self.identity_refused(now, &why),
             (PromoteStep::Unmute, Outcome::Done) => self.unmuted(now),
@@ -68,15 +91,28 @@ impl Engine {
 
     /// Enters `active` when a vote was committed under the term in our hands.
     pub(super) fn see_first_vote(&mut self, now: Millis) {
-        let Some(last) = self.gate.facts.last else { return };
-        if self.promote_step() != Some(PromoteStep::AwaitFirstVote) || self.term() != Some(last.term) {
+        let Some(last) = self.gate.facts.last else {
+            return;
+        };
+        if self.promote_step() != Some(PromoteStep::AwaitFirstVote)
+            || self.term() != Some(last.term)
+        {
             return;
         }
         let slot_then = self.own.map_or(0, |own| own.slot);
         self.failures = 0;
         self.passed_to = None;
         let unparks = std::mem::take(&mut self.parked);
-        self.enter(now, Stage::Active(Tenure { voted_at: now, slot_then, paged_at: None }), Cause::FirstVote, format!("slot {}", last.slot));
+        self.enter(
+            now,
+            Stage::Active(Tenure {
+                voted_at: now,
+                slot_then,
+                paged_at: None,
+            }),
+            Cause::FirstVote,
+            format!("slot {}", last.slot),
+        );
         if unparks {
             self.remember(now, false);
         }
@@ -93,13 +129,22 @@ impl Engine {
         self.take_hold(now, held.term);
         self.set_promote(PromoteStep::Install(held));
         self.progress("installing the newest record");
-        self.ask(now, |op| Effect::InstallRecord { op, term: held.term });
+        self.ask(now, |op| Effect::InstallRecord {
+            op,
+            term: held.term,
+        });
     }
 
     fn installed(&mut self, now: Millis, held: TermHeld, durable: RecordDurable) {
-        let Stage::Promoting(promotion) = &self.stage else { return };
+        let Stage::Promoting(promotion) = &self.stage else {
+            return;
+        };
         if held.is_newer_than(durable.0) {
-            return self.promotion_failed(now, PromoteStep::Install(held), "the record on this disk is older than the authority's");
+            return self.promotion_failed(
+                now,
+                PromoteStep::Install(held),
+                "the record on this disk is older than the authority's",
+            );
         }
         if durable.0.is_none() && !promotion.flags.first_vote {
             let why = "no vote record is known here or with the authority; if this identity has never voted, say `promote --first-vote`";
@@ -109,7 +154,10 @@ impl Engine {
         }
         self.set_promote(PromoteStep::OpenGate(held, durable));
         self.gate.open = Some(held.term);
-        self.ask(now, |op| Effect::OpenGate { op, term: held.term });
+        self.ask(now, |op| Effect::OpenGate {
+            op,
+            term: held.term,
+        });
     }
 
     fn take_identity(&mut self, now: Millis, _held: TermHeld, durable: RecordDurable) {
@@ -119,7 +167,11 @@ impl Engine {
         self.child.switch_due = Some(Identity::Staked);
         self.child.in_doubt = true;
         let require = durable.0.map(|mark| mark.kind);
-        self.ask(now, |op| Effect::SetIdentity { op, to: Identity::Staked, require });
+        self.ask(now, |op| Effect::SetIdentity {
+            op,
+            to: Identity::Staked,
+            require,
+        });
     }
 
     fn identity_taken(&mut self, now: Millis) {
@@ -154,7 +206,10 @@ impl Engine {
         self.child.in_doubt = false;
         self.link = None;
         self.set_promote(PromoteStep::Link);
-        self.ask(now, |op| Effect::PointLink { op, to: Identity::Staked });
+        self.ask(now, |op| Effect::PointLink {
+            op,
+            to: Identity::Staked,
+        });
     }
 
     fn linked(&mut self, now: Millis) {
@@ -164,7 +219,13 @@ impl Engine {
 
     /// Nothing was granted, and nothing has changed; but a term that was passed to this node must not stay here unused.
     fn refused(&mut self, now: Millis, why: &str) {
-        if matches!(&self.stage, Stage::Promoting(Promotion { passed_by: Some(_), .. })) {
+        if matches!(
+            &self.stage,
+            Stage::Promoting(Promotion {
+                passed_by: Some(_),
+                ..
+            })
+        ) {
             return self.demote(now, Cause::PromotionFailed, Then::Stand, why);
         }
         self.put_off_takeover(now);
@@ -182,7 +243,10 @@ impl Engine {
     /// A node whose promotions fail leaves the others time to try, more with each failure.
     pub(super) fn put_off_takeover(&mut self, now: Millis) {
         let timing = &self.setup.timing;
-        let wait_ms = timing.backoff_min_ms.saturating_mul(1 << self.failures.min(16)).min(timing.backoff_max_ms);
+        let wait_ms = timing
+            .backoff_min_ms
+            .saturating_mul(1 << self.failures.min(16))
+            .min(timing.backoff_max_ms);
         self.failures = self.failures.saturating_add(1);
         self.retry_at = Some(now.plus(wait_ms));
     }
@@ -191,7 +255,11 @@ impl Engine {
     fn first_vote_is_late(&mut self, now: Millis) {
         let waited_s = self.setup.timing.promote_ms / 1000;
         if !self.setup.authority.alone {
-            return self.promotion_failed(now, PromoteStep::AwaitFirstVote, &format!("no vote within {waited_s} s"));
+            return self.promotion_failed(
+                now,
+                PromoteStep::AwaitFirstVote,
+                &format!("no vote within {waited_s} s"),
+            );
         }
         self.page(format!("the validator may vote and has not for {waited_s} s; is its vote account this identity's, and does the cluster move?"));
         self.answer_late_first_vote();
@@ -202,7 +270,10 @@ impl Engine {
     fn back_to(&self) -> Then {
         match &self.stage {
             // One that comes back unused from there would only wander.
-            Stage::Promoting(Promotion { passed_by: Some(node), .. }) if self.passed_to.as_ref() != Some(node) => Then::Pass(node.clone()),
+            Stage::Promoting(Promotion {
+                passed_by: Some(node),
+                ..
+            }) if self.passed_to.as_ref() != Some(node) => Then::Pass(node.clone()),
             _ => Then::Stand,
         }
     }

@@ -16,7 +16,11 @@ impl Engine {
         let fenced = matches!(self.stage, Stage::Fenced(_));
         let child = self.child;
         if !child.alive {
-            return if self.link == Some(Identity::Unstaked) { self.quiet_done(now) } else { self.quiet_link(now) };
+            return if self.link == Some(Identity::Unstaked) {
+                self.quiet_done(now)
+            } else {
+                self.quiet_link(now)
+            };
         }
         if fenced && self.gate.open.is_some() {
             self.set_quiet(Quiet::RefuseVotes);
@@ -35,14 +39,21 @@ impl Engine {
             self.progress("setting the unstaked identity");
             self.child.identity = None;
             self.child.switch_due = Some(Identity::Unstaked);
-            return self.ask(now, |op| Effect::SetIdentity { op, to: Identity::Unstaked, require: None });
+            return self.ask(now, |op| Effect::SetIdentity {
+                op,
+                to: Identity::Unstaked,
+                require: None,
+            });
         }
         if self.gate.open.is_some() {
             self.set_quiet(Quiet::CloseGate);
             self.progress("waiting for the last vote to settle");
             let quiet_ms = self.setup.timing.gate_quiet_ms;
             self.ask(now, |op| Effect::CloseGate { op, quiet_ms });
-            self.step_deadline = Some((now.plus(self.setup.timing.step_ms.saturating_add(quiet_ms)), Reason::Step));
+            self.step_deadline = Some((
+                now.plus(self.setup.timing.step_ms.saturating_add(quiet_ms)),
+                Reason::Step,
+            ));
             return;
         }
         if self.link != Some(Identity::Unstaked) {
@@ -68,13 +79,19 @@ impl Engine {
         if done {
             return self.quiet_advance(now);
         }
-        self.page(format!("taking the validator off the staked identity: {}; killing it", outcome.sentence()));
+        self.page(format!(
+            "taking the validator off the staked identity: {}; killing it",
+            outcome.sentence()
+        ));
         self.quiet_kill(now);
     }
 
     fn quiet_link(&mut self, now: Millis) {
         self.set_quiet(Quiet::Link);
-        self.ask(now, |op| Effect::PointLink { op, to: Identity::Unstaked });
+        self.ask(now, |op| Effect::PointLink {
+            op,
+            to: Identity::Unstaked,
+        });
     }
 
     /// The link does not decide who votes: every start points it anew. So a link that cannot be moved delays nothing.
@@ -83,7 +100,10 @@ impl Engine {
             self.link = Some(Identity::Unstaked);
         } else {
             self.link = None;
-            self.page(format!("the identity link could not be pointed at the unstaked keypair: {}", outcome.sentence()));
+            self.page(format!(
+                "the identity link could not be pointed at the unstaked keypair: {}",
+                outcome.sentence()
+            ));
         }
         self.quiet_done(now);
     }
@@ -107,9 +127,15 @@ impl Engine {
 
     pub(super) fn quiet_step(&self) -> Option<Quiet> {
         match self.stage {
-            Stage::Demoting(Demotion { step: DemoteStep::Quiet(quiet), .. })
+            Stage::Demoting(Demotion {
+                step: DemoteStep::Quiet(quiet),
+                ..
+            })
             | Stage::Fenced(quiet)
-            | Stage::Stopping(Stop { step: StopStep::Quiet(quiet), .. }) => Some(quiet),
+            | Stage::Stopping(Stop {
+                step: StopStep::Quiet(quiet),
+                ..
+            }) => Some(quiet),
             _ => None,
         }
     }

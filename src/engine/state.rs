@@ -196,7 +196,14 @@ pub(super) struct Child {
 }
 
 impl Child {
-    pub(super) const DEAD: Self = Self { alive: false, ready: false, identity: Some(Identity::Unstaked), muted: true, switch_due: None, in_doubt: false };
+    pub(super) const DEAD: Self = Self {
+        alive: false,
+        ready: false,
+        identity: Some(Identity::Unstaked),
+        muted: true,
+        switch_due: None,
+        in_doubt: false,
+    };
 
     /// No vote of the staked identity can be built by it, not even an unsent one.
     pub(super) fn harmless(self) -> bool {
@@ -207,7 +214,9 @@ impl Child {
     /// identity shows nothing when it is told to go back in time, so how far it got would never be known; and a late change
     /// may overtake the one that undoes it.
     pub(super) fn past_undoing(self) -> bool {
-        self.in_doubt || (self.identity != Some(Identity::Unstaked) && self.switch_due == Some(Identity::Staked))
+        self.in_doubt
+            || (self.identity != Some(Identity::Unstaked)
+                && self.switch_due == Some(Identity::Staked))
     }
 }
 

@@ -30,9 +30,15 @@ impl fmt::Display for Refusal {
         match self {
             Self::Closed => f.write_str("this node holds no term"),
             Self::Rollback { slot, last } => {
-                write!(f, "its record ends at slot {slot}, and slot {last} was committed: replayed or rolled back")
+                write!(
+                    f,
+                    "its record ends at slot {slot}, and slot {last} was committed: replayed or rolled back"
+                )
             }
-            Self::LeaseOver { late_ms } => write!(f, "its commit was seen {late_ms} ms after the end of the lease"),
+            Self::LeaseOver { late_ms } => write!(
+                f,
+                "its commit was seen {late_ms} ms after the end of the lease"
+            ),
         }
     }
 }
@@ -63,7 +69,9 @@ impl VoteGate {
     /// [`Refusal::LeaseOver`].
     pub fn may_leave(&self, now: Millis) -> Result<(), Refusal> {
         match self.lease_until {
-            Some(until) if now > until => Err(Refusal::LeaseOver { late_ms: now.since(until) }),
+            Some(until) if now > until => Err(Refusal::LeaseOver {
+                late_ms: now.since(until),
+            }),
             _ => Ok(()),
         }
     }
@@ -87,12 +95,20 @@ impl VoteGate {
     pub fn admit(&self, kind: RecordKind, slot: u64) -> Result<RecordMark, Refusal> {
         let term = self.open.ok_or(Refusal::Closed)?;
         // A chain that moves to Alpenglow votes anew for slots that its last towers had voted for.
-        let last = self.last.filter(|mark| mark.kind == kind).map_or(0, |mark| mark.slot);
+        let last = self
+            .last
+            .filter(|mark| mark.kind == kind)
+            .map_or(0, |mark| mark.slot);
         if slot < last {
             return Err(Refusal::Rollback { slot, last });
         }
         let seq = self.last.map_or(0, |mark| mark.seq) + 1;
-        Ok(RecordMark { term, seq, slot, kind })
+        Ok(RecordMark {
+            term,
+            seq,
+            slot,
+            kind,
+        })
     }
 
     /// The authority has answered that `mark` is committed. An answer that was overtaken changes nothing.
@@ -103,7 +119,11 @@ impl VoteGate {
 
 fn newer(one: Option<RecordMark>, other: Option<RecordMark>) -> Option<RecordMark> {
     let place = |mark: RecordMark| (mark.term, mark.seq);
-    if other.map(place) > one.map(place) { other } else { one }
+    if other.map(place) > one.map(place) {
+        other
+    } else {
+        one
+    }
 }
 
 #[cfg(test)]
@@ -124,9 +144,25 @@ mod tests {
     #[test]
     fn commits_are_numbered_on_from_the_installed_record() {
         let mut gate = VoteGate::default();
-        gate.open(Term(3), Some(RecordMark { term: Term(2), seq: 41, slot: 100, kind: TOWER }));
+        gate.open(
+            Term(3),
+            Some(RecordMark {
+                term: Term(2),
+                seq: 41,
+                slot: 100,
+                kind: TOWER,
+            }),
+        );
         let mark = gate.admit(TOWER, 101);
-        assert_eq!(mark, Ok(RecordMark { term: Term(3), seq: 42, slot: 101, kind: TOWER }));
+        assert_eq!(
+            mark,
+            Ok(RecordMark {
+                term: Term(3),
+                seq: 42,
+                slot: 101,
+                kind: TOWER
+            })
+        );
     }
 
     #[test]
@@ -137,7 +173,10 @@ mod tests {
         gate.lease(Millis(500));
         gate.lease(Millis(400));
         assert_eq!(gate.may_leave(Millis(500)), Ok(()));
-        assert_eq!(gate.may_leave(Millis(503)), Err(Refusal::LeaseOver { late_ms: 3 }));
+        assert_eq!(
+            gate.may_leave(Millis(503)),
+            Err(Refusal::LeaseOver { late_ms: 3 })
+        );
         gate.open(Term(2), None);
         assert_eq!(gate.may_leave(Millis(503)), Ok(()));
     }
@@ -148,15 +187,35 @@ mod tests {
         gate.open(Term(1), None);
         let first = gate.admit(TOWER, 9);
         assert_eq!(gate.admit(TOWER, 8).map(|mark| mark.seq), Ok(1));
-        gate.committed(first.unwrap_or(RecordMark { term: Term(0), seq: 0, slot: 0, kind: TOWER }));
-        assert_eq!(gate.admit(TOWER, 8), Err(Refusal::Rollback { slot: 8, last: 9 }));
+        gate.committed(first.unwrap_or(RecordMark {
+            term: Term(0),
+            seq: 0,
+            slot: 0,
+            kind: TOWER,
+        }));
+        assert_eq!(
+            gate.admit(TOWER, 8),
+            Err(Refusal::Rollback { slot: 8, last: 9 })
+        );
         assert_eq!(gate.admit(TOWER, 9).map(|mark| mark.seq), Ok(2));
     }
 
     #[test]
     fn the_first_vote_history_may_end_below_the_last_tower() {
         let mut gate = VoteGate::default();
-        gate.open(Term(1), Some(RecordMark { term: Term(1), seq: 1, slot: 900, kind: TOWER }));
-        assert_eq!(gate.admit(RecordKind::VoteHistory, 800).map(|mark| mark.seq), Ok(2));
+        gate.open(
+            Term(1),
+            Some(RecordMark {
+                term: Term(1),
+                seq: 1,
+                slot: 900,
+                kind: TOWER,
+            }),
+        );
+        assert_eq!(
+            gate.admit(RecordKind::VoteHistory, 800)
+                .map(|mark| mark.seq),
+            Ok(2)
+        );
     }
 }

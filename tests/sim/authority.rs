@@ -17,21 +17,43 @@ impl World {
         if self.local {
             return self.acquire_local(node, op);
         }
-        let Some(sup) = &self.nodes[node].sup else { return };
-        let (lease, cached, nonce) = (sup.client.lease, sup.client.cached.clone(), self.next_id + 1);
+        let Some(sup) = &self.nodes[node].sup else {
+            return;
+        };
+        let (lease, cached, nonce) = (
+            sup.client.lease,
+            sup.client.cached.clone(),
+            self.next_id + 1,
+        );
         self.next_id += 1;
-        self.enqueue(node, Job { op, call: Call::Acquire { lease, nonce, cached }, tries: 0 });
+        self.enqueue(
+            node,
+            Job {
+                op,
+                call: Call::Acquire {
+                    lease,
+                    nonce,
+                    cached,
+                },
+                tries: 0,
+            },
+        );
     }
 
     fn acquire_local(&mut self, node: usize, op: OpId) {
-        let Some(life) = self.nodes[node].life() else { return };
+        let Some(life) = self.nodes[node].life() else {
+            return;
+        };
         let n = &mut self.nodes[node];
         if n.disk.failing {
             return self.done(node, life, op, 5, Outcome::Failed("the disk fails".into()));
         }
         n.disk.term += 1;
         n.disk.holds = true;
-        let (term, record) = (Term(n.disk.term), n.disk.record.as_ref().map(|record| record.mark));
+        let (term, record) = (
+            Term(n.disk.term),
+            n.disk.record.as_ref().map(|record| record.mark),
+        );
         let after = self.rng.within(1, 8);
         self.done(node, life, op, after, Outcome::Held { term, record });
     }
@@ -39,13 +61,19 @@ impl World {
     /// Operations of one node are performed one after the other.
     pub(crate) fn enqueue(&mut self, node: usize, job: Job) {
         if self.local {
-            let Some(life) = self.nodes[node].life() else { return };
+            let Some(life) = self.nodes[node].life() else {
+                return;
+            };
             self.nodes[node].disk.holds = false;
             return self.done(node, life, job.op, 3, Outcome::Done);
         }
-        let Some(sup) = &mut self.nodes[node].sup else { return };
+        let Some(sup) = &mut self.nodes[node].sup else {
+            return;
+        };
         let life = sup.life;
-        if self.mistake == Some(Mistake::ReleaseNotSent) && matches!(job.call, Call::Release { .. } | Call::Read) {
+        if self.mistake == Some(Mistake::ReleaseNotSent)
+            && matches!(job.call, Call::Release { .. } | Call::Read)
+        {
             return self.done(node, life, job.op, 2, Outcome::Done);
         }
         sup.client.jobs.push_back(job);
@@ -53,11 +81,15 @@ impl World {
     }
 
     fn next_job(&mut self, node: usize) {
-        let Some(sup) = &mut self.nodes[node].sup else { return };
+        let Some(sup) = &mut self.nodes[node].sup else {
+            return;
+        };
         if sup.client.busy {
             return;
         }
-        let Some(job) = sup.client.jobs.pop_front() else { return };
+        let Some(job) = sup.client.jobs.pop_front() else {
+            return;
+        };
         sup.client.busy = true;
         let call = job.call.clone();
         self.send(node, call, Asked::Job(job));
@@ -66,12 +98,22 @@ impl World {
     fn send(&mut self, node: usize, call: Call, asked: Asked) {
         self.next_id += 1;
         let id = self.next_id;
-        let Some(sup) = &mut self.nodes[node].sup else { return };
+        let Some(sup) = &mut self.nodes[node].sup else {
+            return;
+        };
         sup.client.in_flight.insert(id, asked);
         let life = sup.life;
         self.after(CALL_MS, Event::GiveUp { node, life, id });
         if let Some(after) = self.network(node) {
-            self.after(after, Event::ToStore { node, life, id, call });
+            self.after(
+                after,
+                Event::ToStore {
+                    node,
+                    life,
+                    id,
+                    call,
+                },
+            );
         }
     }
 
@@ -84,7 +126,11 @@ impl World {
         if lossy && self.rng.chance(20) {
             return None;
         }
-        Some(if lossy && self.rng.chance(15) { self.rng.within(100, 2_500) } else { self.rng.within(1, 15) })
+        Some(if lossy && self.rng.chance(15) {
+            self.rng.within(100, 2_500)
+        } else {
+            self.rng.within(1, 15)
+        })
     }
 
     /// A request arrives, however late, whoever still waits for it.
@@ -95,10 +141,23 @@ impl World {
         let (now, mistake) = (self.now, self.mistake);
         self.store.expire(now);
         self.judge_call(node, &call);
+        let standstill = matches!(call, Call::Commit { .. })
+            .then(|| std::mem::take(&mut self.nodes[node].trouble.suspend_at_commit));
+        if let Some(ms) = standstill.filter(|ms| *ms > 0) {
+            self.suspend(node, ms);
+        }
         let reply = self.store.call(now, node, call, mistake);
         self.spread_changes();
         if let Some(after) = self.network(node) {
-            self.after(after, Event::FromStore { node, life, id, reply });
+            self.after(
+                after,
+                Event::FromStore {
+                    node,
+                    life,
+                    id,
+                    reply,
+                },
+            );
         }
     }
 
@@ -115,10 +174,14 @@ impl World {
                 }
             }
             Call::Release { term } | Call::Pass { term, .. } => {
-                let votes = |child: &crate::child::Child| child.voters && child.thread == Identity::Staked;
-                let harmful = self.nodes[node].child.as_ref().is_some_and(votes) || self.nodes[node].carries_identity();
+                let votes =
+                    |child: &crate::child::Child| child.voters && child.thread == Identity::Staked;
+                let harmful = self.nodes[node].child.as_ref().is_some_and(votes)
+                    || self.nodes[node].carries_identity();
                 if harmful && holding.is_some_and(|holding| holding.term == *term) {
-                    self.break_rule(Err(format!("I3: node {node} gives term {term} away with its child on the identity")));
+                    self.break_rule(Err(format!(
+                        "I3: node {node} gives term {term} away with its child on the identity"
+                    )));
                 }
             }
             _ => {}
@@ -127,8 +190,12 @@ impl World {
 
     /// The answer to a request, or none in time.
     pub(crate) fn from_store(&mut self, node: usize, life: u64, id: u64, reply: Option<Reply>) {
-        let Some(sup) = self.nodes[node].sup.as_mut().filter(|sup| sup.life == life) else { return };
-        let Some(asked) = sup.client.in_flight.remove(&id) else { return };
+        let Some(sup) = self.nodes[node].sup.as_mut().filter(|sup| sup.life == life) else {
+            return;
+        };
+        let Some(asked) = sup.client.in_flight.remove(&id) else {
+            return;
+        };
         match asked {
             Asked::Job(job) => self.job_ended(node, life, job, reply),
             Asked::Commit { mark, record } => self.commit_ended(node, life, mark, &record, reply),
@@ -137,7 +204,9 @@ impl World {
     }
 
     fn job_ended(&mut self, node: usize, life: u64, mut job: Job, reply: Option<Reply>) {
-        let Some(sup) = &mut self.nodes[node].sup else { return };
+        let Some(sup) = &mut self.nodes[node].sup else {
+            return;
+        };
         sup.client.busy = false;
         let outcome = match reply {
             None if job.tries < TRIES => {
@@ -146,13 +215,24 @@ impl World {
                 return self.next_job(node);
             }
             None => Outcome::Failed("the store does not answer".into()),
-            Some(Reply::Held { term, record, revision }) => {
+            Some(Reply::Held {
+                term,
+                record,
+                revision,
+            }) => {
                 let mark = record.as_ref().map(|record| record.mark);
                 sup.client.held = Some(term);
                 sup.client.given = record;
                 sup.client.record_revision = revision;
                 let until = told_lease(sup.client.lease_until, self.mistake);
-                self.after(0, Event::Tell { node, life, input: Input::Authority(AuthorityNews::Lease { term, until }) });
+                self.after(
+                    0,
+                    Event::Tell {
+                        node,
+                        life,
+                        input: Input::Authority(AuthorityNews::Lease { term, until }),
+                    },
+                );
                 Outcome::Held { term, record: mark }
             }
             Some(Reply::Holder(Some((holder, term)))) if holder == node => {
@@ -168,7 +248,11 @@ impl World {
                 Outcome::Done
             }
             // The first try may have been the one that did it.
-            Some(Reply::Refused(_)) if job.tries > 0 && matches!(job.call, Call::Release { .. }) => Outcome::Done,
+            Some(Reply::Refused(_))
+                if job.tries > 0 && matches!(job.call, Call::Release { .. }) =>
+            {
+                Outcome::Done
+            }
             Some(Reply::Refused(why)) => Outcome::Refused(why),
             Some(other) => Outcome::Failed(format!("{other:?}")),
         };
@@ -177,8 +261,12 @@ impl World {
     }
 
     pub(crate) fn commit(&mut self, node: usize) {
-        let Some(sup) = &self.nodes[node].sup else { return };
-        let Some(waiting) = sup.gate.waiting.clone() else { return };
+        let Some(sup) = &self.nodes[node].sup else {
+            return;
+        };
+        let Some(waiting) = sup.gate.waiting.clone() else {
+            return;
+        };
         let (mark, record, life) = (waiting.mark, waiting.record, sup.life);
         if self.local {
             let after = self.rng.within(1, 6);
@@ -187,39 +275,72 @@ impl World {
             }
             return self.after(after, Event::DiskCommit { node, life, mark });
         }
-        let call = Call::Commit { term: mark.term, last: sup.client.record_revision, record: record.clone() };
+        let call = Call::Commit {
+            term: mark.term,
+            last: sup.client.record_revision,
+            record: record.clone(),
+        };
         self.send(node, call, Asked::Commit { mark, record });
     }
 
-    fn commit_ended(&mut self, node: usize, life: u64, mark: RecordMark, record: &Record, reply: Option<Reply>) {
-        let Some(sup) = &mut self.nodes[node].sup else { return };
+    fn commit_ended(
+        &mut self,
+        node: usize,
+        life: u64,
+        mark: RecordMark,
+        record: &Record,
+        reply: Option<Reply>,
+    ) {
+        let Some(sup) = &mut self.nodes[node].sup else {
+            return;
+        };
         match reply {
             Some(Reply::Committed { revision }) => {
                 sup.client.record_revision = sup.client.record_revision.max(revision);
                 self.vote_committed(node, mark);
             }
             Some(_) => {
-                if let Some(waiting) = sup.gate.waiting.clone().filter(|waiting| waiting.record == *record) {
+                if let Some(waiting) = sup
+                    .gate
+                    .waiting
+                    .clone()
+                    .filter(|waiting| waiting.record == *record)
+                {
                     self.refuse_vote(node, waiting.pid);
                 }
                 self.term_lost(node, life, mark.term);
             }
-            None if self.mistake == Some(Mistake::UnknownCommitTakenAsDone) => self.vote_committed(node, mark),
+            None if self.mistake == Some(Mistake::UnknownCommitTakenAsDone) => {
+                self.vote_committed(node, mark)
+            }
             None => self.after(1, Event::CommitAgain { node, life, mark }),
         }
     }
 
     fn term_lost(&mut self, node: usize, life: u64, term: Term) {
-        let Some(sup) = &mut self.nodes[node].sup else { return };
+        let Some(sup) = &mut self.nodes[node].sup else {
+            return;
+        };
         if sup.client.held == Some(term) {
             sup.client.held = None;
-            self.after(0, Event::Tell { node, life, input: Input::Authority(AuthorityNews::TermLost(term)) });
+            self.after(
+                0,
+                Event::Tell {
+                    node,
+                    life,
+                    input: Input::Authority(AuthorityNews::TermLost(term)),
+                },
+            );
         }
     }
 
     pub(crate) fn keepalive(&mut self, node: usize, life: u64) {
-        let Some(sup) = self.nodes[node].sup.as_ref().filter(|sup| sup.life == life) else { return };
-        let call = Call::Keepalive { lease: sup.client.lease };
+        let Some(sup) = self.nodes[node].sup.as_ref().filter(|sup| sup.life == life) else {
+            return;
+        };
+        let call = Call::Keepalive {
+            lease: sup.client.lease,
+        };
         self.after(500, Event::Keepalive { node, life });
         let sent = self.now;
         self.send(node, call, Asked::Keepalive { sent });
@@ -229,18 +350,31 @@ impl World {
         let (now, mistake) = (self.now, self.mistake);
         self.next_id += 1;
         let fresh = self.next_id;
-        let Some(sup) = &mut self.nodes[node].sup else { return };
+        let Some(sup) = &mut self.nodes[node].sup else {
+            return;
+        };
         let held = sup.client.held;
         match reply {
             Some(Reply::Alive) => {
-                let from = if mistake == Some(Mistake::LeaseCountedFromTheAnswer) { now + 1_500 } else { sent };
+                let from = if mistake == Some(Mistake::LeaseCountedFromTheAnswer) {
+                    now + 1_500
+                } else {
+                    sent
+                };
                 sup.client.lease_until = sup.client.lease_until.max(from + TTL_MS);
                 if sup.gate.vote.term().is_some() && sup.gate.vote.term() == held {
                     sup.gate.vote.lease(Millis(sup.client.lease_until));
                 }
                 let until = told_lease(sup.client.lease_until, mistake);
                 if let Some(term) = held {
-                    self.after(0, Event::Tell { node, life, input: Input::Authority(AuthorityNews::Lease { term, until }) });
+                    self.after(
+                        0,
+                        Event::Tell {
+                            node,
+                            life,
+                            input: Input::Authority(AuthorityNews::Lease { term, until }),
+                        },
+                    );
                 }
             }
             Some(Reply::LeaseGone) => {
@@ -257,7 +391,9 @@ impl World {
     /// Sends every supervisor to look at its watch soon.
     pub(crate) fn spread_changes(&mut self) {
         for node in 0..self.nodes.len() {
-            let Some(sup) = &mut self.nodes[node].sup else { continue };
+            let Some(sup) = &mut self.nodes[node].sup else {
+                continue;
+            };
             let life = sup.life;
             if sup.client.watched < self.store.changes.len() && !sup.client.looks_soon {
                 sup.client.looks_soon = true;
@@ -269,13 +405,18 @@ impl World {
 
     /// Tells one supervisor what has changed, in order.
     pub(crate) fn watch(&mut self, node: usize, life: u64) {
-        let reachable = self.nodes[node].trouble.cut_from_store <= self.now && self.store_down <= self.now;
-        let Some(sup) = self.nodes[node].sup.as_mut().filter(|sup| sup.life == life) else { return };
+        let reachable =
+            self.nodes[node].trouble.cut_from_store <= self.now && self.store_down <= self.now;
+        let Some(sup) = self.nodes[node].sup.as_mut().filter(|sup| sup.life == life) else {
+            return;
+        };
         sup.client.looks_soon = false;
         if !reachable {
             return;
         }
-        let Some(change) = self.store.changes.get(sup.client.watched).copied() else { return };
+        let Some(change) = self.store.changes.get(sup.client.watched).copied() else {
+            return;
+        };
         sup.client.watched += 1;
         let held = sup.client.held;
         if let Some(term) = held
@@ -288,18 +429,37 @@ impl World {
                 if let Some(sup) = &mut self.nodes[node].sup {
                     sup.client.held = Some(term);
                 }
-                AuthorityNews::Passed { term, from: self.name(from) }
+                AuthorityNews::Passed {
+                    term,
+                    from: self.name(from),
+                }
             }
             (holder, _) => AuthorityNews::Holder(holder.map(|(holder, _)| self.name(holder))),
         };
-        self.after(0, Event::Tell { node, life, input: Input::Authority(news) });
+        self.after(
+            0,
+            Event::Tell {
+                node,
+                life,
+                input: Input::Authority(news),
+            },
+        );
         self.spread_changes();
     }
 
     /// The single node's record reaches its disk.
     pub(crate) fn disk_commit(&mut self, node: usize, life: u64, mark: RecordMark) {
-        let Some(sup) = self.nodes[node].sup.as_ref().filter(|sup| sup.life == life) else { return };
-        let Some(waiting) = sup.gate.waiting.clone().filter(|waiting| waiting.mark == mark) else { return };
+        let Some(sup) = self.nodes[node].sup.as_ref().filter(|sup| sup.life == life) else {
+            return;
+        };
+        let Some(waiting) = sup
+            .gate
+            .waiting
+            .clone()
+            .filter(|waiting| waiting.mark == mark)
+        else {
+            return;
+        };
         let disk = &mut self.nodes[node].disk;
         if disk.failing {
             return self.after(100, Event::CommitAgain { node, life, mark });
@@ -307,7 +467,9 @@ impl World {
         let before = disk.record.clone();
         let current = disk.term == mark.term.0;
         disk.keep(Some(waiting.record.clone()));
-        let verdict = self.judge.committed(&waiting.record, current, before.as_ref());
+        let verdict = self
+            .judge
+            .committed(&waiting.record, current, before.as_ref());
         self.break_rule(verdict);
         self.vote_committed(node, mark);
     }
@@ -324,5 +486,9 @@ impl World {
 }
 
 fn told_lease(until: u64, mistake: Option<Mistake>) -> Millis {
-    Millis(until).plus(if mistake == Some(Mistake::LeaseToldTooLong) { 60_000 } else { 0 })
+    Millis(until).plus(if mistake == Some(Mistake::LeaseToldTooLong) {
+        60_000
+    } else {
+        0
+    })
 }

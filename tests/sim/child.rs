@@ -24,8 +24,18 @@ pub(crate) struct Child {
 }
 
 impl Child {
-    pub(crate) fn new(pid: u64, listener: u64, identity: Identity, on_disk: Option<&Record>, slot: u64) -> Self {
-        let tower = if identity == Identity::Staked { on_disk.map(|record| Rc::clone(&record.tower)) } else { None };
+    pub(crate) fn new(
+        pid: u64,
+        listener: u64,
+        identity: Identity,
+        on_disk: Option<&Record>,
+        slot: u64,
+    ) -> Self {
+        let tower = if identity == Identity::Staked {
+            on_disk.map(|record| Rc::clone(&record.tower))
+        } else {
+            None
+        };
         Self {
             pid,
             listener,
@@ -52,10 +62,17 @@ impl Child {
         if self.thread != Identity::Staked || !self.voters || self.slot <= last {
             return 0;
         }
-        let phases = if kind == RecordKind::VoteHistory { 2 } else { 1 };
+        let phases = if kind == RecordKind::VoteHistory {
+            2
+        } else {
+            1
+        };
         for phase in 0..phases {
             let mut tower = (*self.tower).clone();
-            tower.push(Vote { slot: self.slot, phase });
+            tower.push(Vote {
+                slot: self.slot,
+                phase,
+            });
             self.tower = Rc::new(tower);
             self.queue.push_back(Rc::clone(&self.tower));
         }
@@ -69,7 +86,9 @@ impl Child {
         }
         self.thread = self.admin;
         self.tower = match self.thread {
-            Identity::Staked => on_disk.map(|record| Rc::clone(&record.tower)).unwrap_or_default(),
+            Identity::Staked => on_disk
+                .map(|record| Rc::clone(&record.tower))
+                .unwrap_or_default(),
             Identity::Unstaked => Tower::default(),
         };
         true

@@ -6,26 +6,89 @@ use validator_supervisor::engine::{Input, Observation};
 
 #[derive(Clone, Debug)]
 pub(crate) enum Fault {
-    ChildCrash { node: usize },
-    SupervisorCrash { node: usize, orphan: bool },
-    MachineCrash { node: usize, record_lost: bool },
-    Hang { node: usize, ms: u64 },
-    Suspend { node: usize, ms: u64 },
-    CutFromStore { node: usize, ms: u64 },
-    CutFromCluster { node: usize, ms: u64 },
-    CutOff { node: usize, ms: u64 },
-    StoreDown { ms: u64 },
-    ClusterHalts { ms: u64 },
-    DiskFails { node: usize, ms: u64 },
-    AdminFlaky { node: usize, ms: u64 },
-    NetworkLossy { node: usize, ms: u64 },
-    ReplayStalls { node: usize, ms: u64 },
-    Stubborn { node: usize, ms: u64 },
-    SlowStart { node: usize, ms: u64 },
-    DiskWorks { node: usize },
-    Terminated { node: usize },
-    IdentityElsewhere { node: usize },
-    Says { node: usize, command: Command },
+    ChildCrash {
+        node: usize,
+    },
+    SupervisorCrash {
+        node: usize,
+        orphan: bool,
+    },
+    MachineCrash {
+        node: usize,
+        record_lost: bool,
+    },
+    Hang {
+        node: usize,
+        ms: u64,
+    },
+    Suspend {
+        node: usize,
+        ms: u64,
+    },
+    /// Stands still just when its next commit is done.
+    SuspendAtCommit {
+        node: usize,
+        ms: u64,
+    },
+    CutFromStore {
+        node: usize,
+        ms: u64,
+    },
+    CutFromCluster {
+        node: usize,
+        ms: u64,
+    },
+    CutOff {
+        node: usize,
+        ms: u64,
+    },
+    StoreDown {
+        ms: u64,
+    },
+    ClusterHalts {
+        ms: u64,
+    },
+    DiskFails {
+        node: usize,
+        ms: u64,
+    },
+    AdminFlaky {
+        node: usize,
+        ms: u64,
+    },
+    NetworkLossy {
+        node: usize,
+        ms: u64,
+    },
+    ReplayStalls {
+        node: usize,
+        ms: u64,
+    },
+    Stubborn {
+        node: usize,
+        ms: u64,
+    },
+    SlowStart {
+        node: usize,
+        ms: u64,
+    },
+    DiskWorks {
+        node: usize,
+    },
+    Terminated {
+        node: usize,
+    },
+    IdentityElsewhere {
+        node: usize,
+    },
+    Says {
+        node: usize,
+        command: Command,
+    },
+    /// A handover and back again, while the replay of the first node stands still.
+    ThereAndBack {
+        node: usize,
+    },
 }
 
 impl World {
@@ -40,10 +103,16 @@ impl World {
     fn any_fault(&mut self) -> Fault {
         let node = self.rng.within(0, self.nodes.len() as u64 - 1) as usize;
         let ms = self.rng.within(100, 6_000);
-        match self.rng.within(0, 30) {
+        match self.rng.within(0, 33) {
             0 => Fault::ChildCrash { node },
-            1 => Fault::SupervisorCrash { node, orphan: self.rng.chance(40) },
-            2 => Fault::MachineCrash { node, record_lost: self.rng.chance(60) },
+            1 => Fault::SupervisorCrash {
+                node,
+                orphan: self.rng.chance(40),
+            },
+            2 => Fault::MachineCrash {
+                node,
+                record_lost: self.rng.chance(60),
+            },
             3 | 4 => Fault::Hang { node, ms },
             5 => Fault::Suspend { node, ms },
             6 | 7 => Fault::CutFromStore { node, ms },
@@ -59,18 +128,31 @@ impl World {
             19 => Fault::SlowStart { node, ms: ms * 2 },
             20 => Fault::Terminated { node },
             21 => Fault::IdentityElsewhere { node },
-            _ => Fault::Says { node, command: self.any_command() },
+            22 | 23 => Fault::ThereAndBack { node },
+            24 => Fault::SuspendAtCommit {
+                node,
+                ms: ms + 2_000,
+            },
+            _ => Fault::Says {
+                node,
+                command: self.any_command(),
+            },
         }
     }
 
     fn any_command(&mut self) -> Command {
         match self.rng.within(0, 9) {
             0..=2 => Command::Demote,
-            3 | 4 => Command::Promote(PromoteFlags { first_vote: self.rng.chance(30), accept_double_vote_risk: false }),
+            3 | 4 => Command::Promote(PromoteFlags {
+                first_vote: self.rng.chance(30),
+                accept_double_vote_risk: false,
+            }),
             5 | 6 => Command::Handover { to: None },
             7 => Command::Resume,
             8 => Command::Restart,
-            _ => Command::Pause { until: Millis(self.now + self.rng.within(0, 30_000)) },
+            _ => Command::Pause {
+                until: Millis(self.now + self.rng.within(0, 30_000)),
+            },
         }
     }
 
@@ -79,19 +161,25 @@ impl World {
         match fault {
             Fault::ChildCrash { node } => {
                 if let Some(pid) = self.nodes[node].child.as_ref().map(|child| child.pid) {
-                    self.after(0, Event::Die { node, pid, by_signal: false });
+                    self.after(
+                        0,
+                        Event::Die {
+                            node,
+                            pid,
+                            by_signal: false,
+                        },
+                    );
                 }
             }
             Fault::SupervisorCrash { node, orphan } => self.crash(node, orphan),
             Fault::MachineCrash { node, record_lost } => self.machine_crashes(node, record_lost),
             Fault::Hang { node, ms } => self.hang(node, ms),
-            Fault::Suspend { node, ms } => {
-                let trouble = &mut self.nodes[node].trouble;
-                trouble.suspended = now + ms;
-                trouble.resumed_at = now + ms;
-            }
+            Fault::Suspend { node, ms } => self.suspend(node, ms),
+            Fault::SuspendAtCommit { node, ms } => self.nodes[node].trouble.suspend_at_commit = ms,
             Fault::CutFromStore { node, ms } => self.nodes[node].trouble.cut_from_store = now + ms,
-            Fault::CutFromCluster { node, ms } => self.nodes[node].trouble.cut_from_cluster = now + ms,
+            Fault::CutFromCluster { node, ms } => {
+                self.nodes[node].trouble.cut_from_cluster = now + ms
+            }
             Fault::CutOff { node, ms } => {
                 self.nodes[node].trouble.cut_from_store = now + ms;
                 self.nodes[node].trouble.cut_from_cluster = now + ms;
@@ -109,8 +197,11 @@ impl World {
             Fault::Stubborn { node, ms } => self.nodes[node].trouble.stubborn = now + ms,
             Fault::SlowStart { node, ms } => self.nodes[node].trouble.slow_start = now + ms,
             Fault::Terminated { node } => self.inform(node, Input::Stop),
-            Fault::IdentityElsewhere { node } => self.inform(node, Input::Observed(Observation::IdentityElsewhere)),
+            Fault::IdentityElsewhere { node } => {
+                self.inform(node, Input::Observed(Observation::IdentityElsewhere))
+            }
             Fault::Says { node, command } => self.ask(node, command),
+            Fault::ThereAndBack { node } => self.there_and_back(node),
         }
     }
 
@@ -126,6 +217,36 @@ impl World {
         }
     }
 
+    fn there_and_back(&mut self, node: usize) {
+        let other = (node + 1) % self.nodes.len();
+        let stall = self.rng.within(400, 2_000);
+        let (there, back) = (self.rng.within(400, 1_200), self.rng.within(20, 400));
+        self.nodes[node].trouble.stalled = self.now + stall;
+        self.ask(node, Command::Handover { to: None });
+        let promote = Command::Promote(PromoteFlags::default());
+        self.after(
+            there,
+            Event::Fault(Fault::Says {
+                node: other,
+                command: Command::Demote,
+            }),
+        );
+        self.after(
+            there + back,
+            Event::Fault(Fault::Says {
+                node,
+                command: promote,
+            }),
+        );
+        self.after(
+            there + back + 5_000,
+            Event::Fault(Fault::Says {
+                node: other,
+                command: Command::Resume,
+            }),
+        );
+    }
+
     /// Power lost: both processes are gone at once, and what was not synced may be, too.
     fn machine_crashes(&mut self, node: usize, record_lost: bool) {
         self.crash(node, false);
@@ -136,16 +257,32 @@ impl World {
         }
     }
 
+    pub(crate) fn suspend(&mut self, node: usize, ms: u64) {
+        let until = self.now + ms;
+        let trouble = &mut self.nodes[node].trouble;
+        trouble.suspended = trouble.suspended.max(until);
+        trouble.resumed_at = trouble.suspended;
+    }
+
     /// The event loop and the gate stop; the unit's watchdog ends both processes when that lasts.
     fn hang(&mut self, node: usize, ms: u64) {
         let now = self.now;
         let trouble = &mut self.nodes[node].trouble;
-        trouble.hung = now + ms;
-        trouble.unguarded_since = Some(now);
+        if trouble.hung <= now {
+            trouble.unguarded_since = Some(now);
+        }
+        trouble.hung = trouble.hung.max(now + ms);
         if ms > crate::world::WATCHDOG_MS
             && let Some(life) = self.nodes[node].life()
         {
-            self.after(crate::world::WATCHDOG_MS, Event::SupDies { node, life, orphan: false });
+            self.after(
+                crate::world::WATCHDOG_MS,
+                Event::SupDies {
+                    node,
+                    life,
+                    orphan: false,
+                },
+            );
         }
     }
 
@@ -156,12 +293,29 @@ impl World {
         self.halted = 0;
         for node in 0..self.nodes.len() {
             let trouble = &mut self.nodes[node].trouble;
-            let (suspended, resumed_at, hung, since) = (trouble.suspended, trouble.resumed_at, trouble.hung, trouble.unguarded_since);
-            *trouble = crate::node::Trouble { suspended, resumed_at, hung, unguarded_since: since, ..Default::default() };
+            let (suspended, resumed_at, hung, since) = (
+                trouble.suspended,
+                trouble.resumed_at,
+                trouble.hung,
+                trouble.unguarded_since,
+            );
+            *trouble = crate::node::Trouble {
+                suspended,
+                resumed_at,
+                hung,
+                unguarded_since: since,
+                ..Default::default()
+            };
             self.nodes[node].disk.failing = false;
             self.ask(node, Command::Resume);
             for after in [6_000, 12_000] {
-                self.after(after, Event::Fault(Fault::Says { node, command: Command::Resume }));
+                self.after(
+                    after,
+                    Event::Fault(Fault::Says {
+                        node,
+                        command: Command::Resume,
+                    }),
+                );
             }
         }
     }

@@ -22,10 +22,30 @@ use std::time::{Duration, Instant};
 use world::World;
 
 /// Seeds that once found something, and what.
-const FOUND: &[(u64, &str)] = &[];
+const FOUND: &[(u64, &str)] = &[
+    (
+        383,
+        "a supervisor that stood still between a commit and its answer let the vote go long after its lease",
+    ),
+    (
+        1_082,
+        "a release that was delayed hit the same term after it had been taken up again",
+    ),
+    (
+        4_541,
+        "an acquisition that was delayed left the term with a node that did not know of it",
+    ),
+    (
+        7_835,
+        "a stale child beside the next holder, bounded by the watchdog",
+    ),
+];
 
 fn main_seeds() -> (u64, Option<Duration>) {
-    match std::env::var("SIM_SEEDS").ok().and_then(|text| text.parse().ok()) {
+    match std::env::var("SIM_SEEDS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+    {
         Some(count) => (count, None),
         None => (u64::MAX, Some(Duration::from_secs(8))),
     }
@@ -42,7 +62,10 @@ fn report(seed: u64, broken: &str) -> String {
     let _ = world.run();
     let trace = world.trace.take().unwrap_or_default();
     let from = trace.len().saturating_sub(60);
-    format!("seed {seed}: {broken}\n{}\n\nSIM_SEED={seed} cargo test --test sim replay -- --nocapture", trace[from..].join("\n"))
+    format!(
+        "seed {seed}: {broken}\n{}\n\nSIM_SEED={seed} cargo test --test sim replay -- --nocapture",
+        trace[from..].join("\n")
+    )
 }
 
 fn run_seed(seed: u64) {
@@ -68,10 +91,18 @@ fn no_seed_breaks_an_invariant() {
             }
             (runs, None)
         };
-        let handles: Vec<_> = (0..workers).map(|worker| scope.spawn(move || work(worker))).collect();
-        handles.into_iter().map(|handle| handle.join()).collect::<Vec<_>>()
+        let handles: Vec<_> = (0..workers)
+            .map(|worker| scope.spawn(move || work(worker)))
+            .collect();
+        handles
+            .into_iter()
+            .map(|handle| handle.join())
+            .collect::<Vec<_>>()
     });
-    let ended: Vec<_> = failed.into_iter().map(|joined| joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect();
+    let ended: Vec<_> = failed
+        .into_iter()
+        .map(|joined| joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        .collect();
     println!("{} seeds", ended.iter().map(|(runs, _)| runs).sum::<u64>());
     if let Some((seed, broken)) = ended.into_iter().filter_map(|(_, failed)| failed).min() {
         panic!("{}", report(seed, &broken));
@@ -101,9 +132,16 @@ fn the_same_seed_is_the_same_run() {
 #[test]
 fn every_planted_mistake_is_noticed() {
     for mistake in Mistake::ALL {
-        let noticed = (0..400).find_map(|seed| outcome(seed, Some(mistake)).err().map(|broken| (seed, broken)));
+        let noticed = (0..400).find_map(|seed| {
+            outcome(seed, Some(mistake))
+                .err()
+                .map(|broken| (seed, broken))
+        });
         match noticed {
-            Some((seed, broken)) => println!("{mistake:?}: seed {seed}: {}", broken.chars().take(160).collect::<String>()),
+            Some((seed, broken)) => println!(
+                "{mistake:?}: seed {seed}: {}",
+                broken.chars().take(160).collect::<String>()
+            ),
             None => panic!("{mistake:?} goes unnoticed"),
         }
     }
@@ -112,7 +150,12 @@ fn every_planted_mistake_is_noticed() {
 /// Shows one run: `SIM_SEED=s cargo test --test sim replay -- --nocapture`.
 #[test]
 fn replay() {
-    let Some(seed) = std::env::var("SIM_SEED").ok().and_then(|text| text.parse().ok()) else { return };
+    let Some(seed) = std::env::var("SIM_SEED")
+        .ok()
+        .and_then(|text| text.parse().ok())
+    else {
+        return;
+    };
     let mut world = World::new(seed, None, true);
     let ended = world.run();
     println!("{}", world.trace.take().unwrap_or_default().join("\n"));

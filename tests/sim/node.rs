@@ -33,6 +33,7 @@ pub(crate) struct Trouble {
     pub(crate) cut_from_cluster: u64,
     pub(crate) hung: u64,
     pub(crate) suspended: u64,
+    pub(crate) suspend_at_commit: u64,
     pub(crate) stalled: u64,
     pub(crate) admin: u64,
     pub(crate) lossy: u64,
@@ -74,7 +75,9 @@ pub(crate) struct Waiting {
 impl Node {
     /// The staked identity is set in a live validator.
     pub(crate) fn carries_identity(&self) -> bool {
-        self.child.as_ref().is_some_and(|child| child.admin == Identity::Staked)
+        self.child
+            .as_ref()
+            .is_some_and(|child| child.admin == Identity::Staked)
     }
 
     pub(crate) fn life(&self) -> Option<u64> {

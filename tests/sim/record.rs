@@ -21,8 +21,14 @@ pub(crate) struct Record {
 
 impl std::fmt::Debug for Record {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let RecordMark { term, seq, slot, .. } = self.mark;
-        write!(f, "Record(term {term}, seq {seq}, slot {slot}, {} votes)", self.tower.len())
+        let RecordMark {
+            term, seq, slot, ..
+        } = self.mark;
+        write!(
+            f,
+            "Record(term {term}, seq {seq}, slot {slot}, {} votes)",
+            self.tower.len()
+        )
     }
 }
 
@@ -34,5 +40,9 @@ impl Record {
 }
 
 pub(crate) fn newest(one: Option<Record>, other: Option<Record>) -> Option<Record> {
-    if other.as_ref().map(Record::place) > one.as_ref().map(Record::place) { other } else { one }
+    if other.as_ref().map(Record::place) > one.as_ref().map(Record::place) {
+        other
+    } else {
+        one
+    }
 }

@@ -10,21 +10,46 @@ pub(crate) const TTL_MS: u64 = 3000;
 #[derive(Clone, Debug)]
 pub(crate) enum Call {
     /// `cached` is the record that a client knew before it asked; only a mistaken store looks at it.
-    Acquire { lease: u64, nonce: u64, cached: Option<Record> },
+    Acquire {
+        lease: u64,
+        nonce: u64,
+        cached: Option<Record>,
+    },
     /// Takes a term that is here already under a new number.
-    Retake { lease: u64, nonce: u64, term: Term },
-    Commit { term: Term, last: u64, record: Record },
+    Retake {
+        lease: u64,
+        nonce: u64,
+        term: Term,
+    },
+    Commit {
+        term: Term,
+        last: u64,
+        record: Record,
+    },
     Read,
-    Release { term: Term },
-    Pass { term: Term, to: usize },
-    Keepalive { lease: u64 },
+    Release {
+        term: Term,
+    },
+    Pass {
+        term: Term,
+        to: usize,
+    },
+    Keepalive {
+        lease: u64,
+    },
 }
 
 #[derive(Clone, Debug)]
 pub(crate) enum Reply {
-    Held { term: Term, record: Option<Record>, revision: u64 },
+    Held {
+        term: Term,
+        record: Option<Record>,
+        revision: u64,
+    },
     Refused(String),
-    Committed { revision: u64 },
+    Committed {
+        revision: u64,
+    },
     Holder(Option<(usize, Term)>),
     Done,
     Alive,
@@ -65,9 +90,19 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    pub(crate) fn call(&mut self, now: u64, node: usize, call: Call, mistake: Option<Mistake>) -> Reply {
+    pub(crate) fn call(
+        &mut self,
+        now: u64,
+        node: usize,
+        call: Call,
+        mistake: Option<Mistake>,
+    ) -> Reply {
         match call {
-            Call::Acquire { lease, nonce, cached } => self.acquire(node, lease, nonce, cached, mistake),
+            Call::Acquire {
+                lease,
+                nonce,
+                cached,
+            } => self.acquire(node, lease, nonce, cached, mistake),
             Call::Retake { lease, nonce, term } => self.retake(node, lease, nonce, term),
             Call::Commit { term, last, record } => self.commit(term, last, record, mistake),
             Call::Read => Reply::Holder(self.holder.map(|holding| (holding.node, holding.term))),
@@ -82,7 +117,11 @@ impl Store {
         for lease in self.leases.values_mut() {
             lease.gone |= lease.ends_at <= now;
         }
-        if self.holder.is_some_and(|holding| self.leases.get(&holding.lease).is_none_or(|lease| lease.gone)) {
+        if self.holder.is_some_and(|holding| {
+            self.leases
+                .get(&holding.lease)
+                .is_none_or(|lease| lease.gone)
+        }) {
             self.set_holder(None, None);
         }
     }
@@ -90,42 +129,89 @@ impl Store {
     fn set_holder(&mut self, to: Option<(usize, u64, u64)>, passed_by: Option<usize>) -> Term {
         self.revision += 1;
         let term = Term(self.revision);
-        self.holder = to.map(|(node, lease, nonce)| Holding { node, lease, nonce, term });
+        self.holder = to.map(|(node, lease, nonce)| Holding {
+            node,
+            lease,
+            nonce,
+            term,
+        });
         let holder = to.map(|(node, ..)| (node, term));
-        self.changes.push(Change { revision: self.revision, holder, passed_by });
+        self.changes.push(Change {
+            revision: self.revision,
+            holder,
+            passed_by,
+        });
         term
     }
 
     /// When the last lease of a node ended or will end.
     pub(crate) fn lease_end(&self, node: usize) -> u64 {
-        self.leases.values().filter(|lease| lease.node == node).map(|lease| lease.ends_at).max().unwrap_or(0)
+        self.leases
+            .values()
+            .filter(|lease| lease.node == node)
+            .map(|lease| lease.ends_at)
+            .max()
+            .unwrap_or(0)
     }
 
     fn alive(&self, lease: u64) -> bool {
         self.leases.get(&lease).is_some_and(|lease| !lease.gone)
     }
 
-    fn acquire(&mut self, node: usize, lease: u64, nonce: u64, cached: Option<Record>, mistake: Option<Mistake>) -> Reply {
+    fn acquire(
+        &mut self,
+        node: usize,
+        lease: u64,
+        nonce: u64,
+        cached: Option<Record>,
+        mistake: Option<Mistake>,
+    ) -> Reply {
         let term = match self.holder {
             Some(holding) if holding.node == node && holding.nonce == nonce => holding.term,
-            Some(holding) if holding.node == node => return Reply::Holder(Some((node, holding.term))),
-            Some(holding) => return Reply::Refused(format!("node {} holds term {}", holding.node, holding.term)),
+            Some(holding) if holding.node == node => {
+                return Reply::Holder(Some((node, holding.term)));
+            }
+            Some(holding) => {
+                return Reply::Refused(format!("node {} holds term {}", holding.node, holding.term));
+            }
             None if self.alive(lease) => self.set_holder(Some((node, lease, nonce)), None),
             None => return Reply::Refused("the lease is gone".into()),
         };
-        let Reply::Held { record, revision, .. } = self.held(term) else { return Reply::Done };
-        let record = if mistake == Some(Mistake::RecordReadBeforeTheFence) { cached } else { record };
-        Reply::Held { term, record, revision }
+        let Reply::Held {
+            record, revision, ..
+        } = self.held(term)
+        else {
+            return Reply::Done;
+        };
+        let record = if mistake == Some(Mistake::RecordReadBeforeTheFence) {
+            cached
+        } else {
+            record
+        };
+        Reply::Held {
+            term,
+            record,
+            revision,
+        }
     }
 
     fn held(&self, term: Term) -> Reply {
-        let (record, revision) = self.record.clone().map_or((None, 0), |(record, revision)| (Some(record), revision));
-        Reply::Held { term, record, revision }
+        let (record, revision) = self
+            .record
+            .clone()
+            .map_or((None, 0), |(record, revision)| (Some(record), revision));
+        Reply::Held {
+            term,
+            record,
+            revision,
+        }
     }
 
     fn retake(&mut self, node: usize, lease: u64, nonce: u64, term: Term) -> Reply {
         match self.holder {
-            Some(holding) if holding.node == node && holding.nonce == nonce => self.held(holding.term),
+            Some(holding) if holding.node == node && holding.nonce == nonce => {
+                self.held(holding.term)
+            }
             Some(holding) if holding.node == node && holding.term == term && self.alive(lease) => {
                 let term = self.set_holder(Some((node, lease, nonce)), None);
                 self.held(term)
@@ -135,23 +221,38 @@ impl Store {
     }
 
     /// Whether a commit would replace the record, or has done so already.
-    pub(crate) fn would_commit(&self, term: Term, last: u64, record: &Record, mistake: Option<Mistake>) -> bool {
+    pub(crate) fn would_commit(
+        &self,
+        term: Term,
+        last: u64,
+        record: &Record,
+        mistake: Option<Mistake>,
+    ) -> bool {
         let fenced = mistake != Some(Mistake::StoreWithoutTermCompare);
         let holds = self.holder.is_some_and(|holding| holding.term == term);
-        let (stored, revision) = self.record.as_ref().map_or((None, 0), |(stored, revision)| (Some(stored), *revision));
+        let (stored, revision) = self
+            .record
+            .as_ref()
+            .map_or((None, 0), |(stored, revision)| (Some(stored), *revision));
         !fenced || (holds && (stored == Some(record) || revision == last))
     }
 
     fn commit(&mut self, term: Term, last: u64, record: Record, mistake: Option<Mistake>) -> Reply {
         if !self.would_commit(term, last, &record, mistake) {
-            return Reply::Refused(format!("term {term} is not held, or the record was replaced"));
+            return Reply::Refused(format!(
+                "term {term} is not held, or the record was replaced"
+            ));
         }
         match &self.record {
-            Some((stored, revision)) if *stored == record => Reply::Committed { revision: *revision },
+            Some((stored, revision)) if *stored == record => Reply::Committed {
+                revision: *revision,
+            },
             _ => {
                 self.revision += 1;
                 self.record = Some((record, self.revision));
-                Reply::Committed { revision: self.revision }
+                Reply::Committed {
+                    revision: self.revision,
+                }
             }
         }
     }
@@ -168,8 +269,15 @@ impl Store {
         let Some(holding) = self.holder.filter(|holding| holding.term == term) else {
             return Reply::Refused(format!("term {term} is not held"));
         };
-        let lease = self.leases.iter().filter(|(_, lease)| lease.node == to && !lease.gone).map(|(id, _)| *id).next_back();
-        let Some(lease) = lease else { return Reply::Refused(format!("node {to} is gone")) };
+        let lease = self
+            .leases
+            .iter()
+            .filter(|(_, lease)| lease.node == to && !lease.gone)
+            .map(|(id, _)| *id)
+            .next_back();
+        let Some(lease) = lease else {
+            return Reply::Refused(format!("node {to} is gone"));
+        };
         if mistake == Some(Mistake::TermPassedToNobody) {
             self.set_holder(Some((usize::MAX, lease, 0)), Some(holding.node));
         } else {
@@ -179,7 +287,11 @@ impl Store {
     }
 
     fn keepalive(&mut self, now: u64, node: usize, lease: u64) -> Reply {
-        let entry = self.leases.entry(lease).or_insert(Lease { node, ends_at: 0, gone: false });
+        let entry = self.leases.entry(lease).or_insert(Lease {
+            node,
+            ends_at: 0,
+            gone: false,
+        });
         if entry.gone {
             return Reply::LeaseGone;
         }

@@ -6,7 +6,9 @@ use crate::node::{Gate, Sup};
 use crate::record::newest;
 use crate::store::Call;
 use crate::world::{Admin, Event, World};
-use validator_supervisor::engine::values::{Command, Identity, Millis, OpId, PromoteFlags, RequestId, Role, Verdict};
+use validator_supervisor::engine::values::{
+    Command, Identity, Millis, OpId, PromoteFlags, RequestId, Role, Verdict,
+};
 use validator_supervisor::engine::{Effect, Engine, Input, Memory, Observation, Outcome};
 
 impl World {
@@ -23,17 +25,47 @@ impl World {
         let n = &mut self.nodes[node];
         n.trouble.hung = 0;
         n.trouble.unguarded_since = None;
-        let memory = Memory { parked: n.disk.parked, holds: n.disk.holds };
+        let memory = Memory {
+            parked: n.disk.parked,
+            holds: n.disk.holds,
+        };
         let engine = Engine::new(n.setup.clone(), memory, Millis(self.now));
-        let client = Client { lease: life, watched: self.store.changes.len().saturating_sub(1), ..Client::default() };
-        n.sup = Some(Sup { life, engine, client, gate: Gate::default(), woken_at: None, last_slot: 0 });
-        self.after(0, Event::Tell { node, life, input: Input::Begin });
+        let client = Client {
+            lease: life,
+            watched: self.store.changes.len().saturating_sub(1),
+            ..Client::default()
+        };
+        n.sup = Some(Sup {
+            life,
+            engine,
+            client,
+            gate: Gate::default(),
+            woken_at: None,
+            last_slot: 0,
+        });
+        self.after(
+            0,
+            Event::Tell {
+                node,
+                life,
+                input: Input::Begin,
+            },
+        );
         self.after(50, Event::Observe { node, life });
         if !self.local {
             self.after(1, Event::Keepalive { node, life });
             self.after(20, Event::Watch { node, life });
             if self.store.changes.is_empty() {
-                self.after(30, Event::Tell { node, life, input: Input::Authority(validator_supervisor::engine::AuthorityNews::Holder(None)) });
+                self.after(
+                    30,
+                    Event::Tell {
+                        node,
+                        life,
+                        input: Input::Authority(
+                            validator_supervisor::engine::AuthorityNews::Holder(None),
+                        ),
+                    },
+                );
             }
         }
     }
@@ -44,14 +76,21 @@ impl World {
         if let Input::Forgotten(request) = &input {
             self.requests.remove(request);
         }
-        let Some(sup) = self.nodes[node].sup.as_mut().filter(|sup| sup.life == life) else { return };
+        let Some(sup) = self.nodes[node].sup.as_mut().filter(|sup| sup.life == life) else {
+            return;
+        };
         let before = sup.engine.role();
         let effects = sup.engine.step(now, input);
         let role = sup.engine.role();
-        let sound = sup.engine.check().map_err(|violation| format!("check(): {violation}"));
+        let sound = sup
+            .engine
+            .check()
+            .map_err(|violation| format!("check(): {violation}"));
         self.break_rule(sound);
         if demoted && !flags && before != Role::Promoting && role == Role::Promoting {
-            self.break_rule(Err(format!("node {node} promotes itself after its demotion was answered")));
+            self.break_rule(Err(format!(
+                "node {node} promotes itself after its demotion was answered"
+            )));
         }
         for effect in effects {
             self.note(|| format!("    n{node} {effect:?}"));
@@ -62,7 +101,9 @@ impl World {
 
     fn plan_wake(&mut self, node: usize, life: u64) {
         let now = Millis(self.now);
-        let Some(sup) = self.nodes[node].sup.as_mut().filter(|sup| sup.life == life) else { return };
+        let Some(sup) = self.nodes[node].sup.as_mut().filter(|sup| sup.life == life) else {
+            return;
+        };
         let next = sup.engine.next_deadline();
         if let Some((at, _)) = next
             && sup.woken_at != Some(at)
@@ -75,7 +116,9 @@ impl World {
     /// A deadline. One tick has to be enough: an engine that wants to be woken for the same moment again would spin.
     pub(crate) fn wake(&mut self, node: usize, life: u64) {
         let now = Millis(self.now);
-        let Some(sup) = self.nodes[node].sup.as_mut().filter(|sup| sup.life == life) else { return };
+        let Some(sup) = self.nodes[node].sup.as_mut().filter(|sup| sup.life == life) else {
+            return;
+        };
         sup.woken_at = None;
         if sup.engine.next_deadline().is_none_or(|(at, _)| at > now) {
             return self.plan_wake(node, life);
@@ -83,14 +126,18 @@ impl World {
         for _ in 0..4 {
             self.tell(node, life, Input::Tick);
             let due = |sup: &Sup| sup.engine.next_deadline().filter(|(at, _)| *at <= now);
-            let Some(sup) = self.nodes[node].sup.as_ref().filter(|sup| sup.life == life) else { return };
+            let Some(sup) = self.nodes[node].sup.as_ref().filter(|sup| sup.life == life) else {
+                return;
+            };
             if due(sup).is_none() {
                 return;
             }
         }
         if self.mistake.is_none() {
             let roles = self.roles();
-            self.break_rule(Err(format!("node {node} wants to be woken for the same moment for ever: {roles}")));
+            self.break_rule(Err(format!(
+                "node {node} wants to be woken for the same moment for ever: {roles}"
+            )));
         }
     }
 
@@ -100,7 +147,9 @@ impl World {
             Effect::Spawn { op } => self.perform_spawn(node, life, op),
             Effect::Mute { op } => self.ask_admin(node, life, op, Admin::Mute),
             Effect::Unmute { op } => self.ask_admin(node, life, op, Admin::Unmute),
-            Effect::SetIdentity { op, to, require } => self.ask_admin(node, life, op, Admin::Identity(to, require)),
+            Effect::SetIdentity { op, to, require } => {
+                self.ask_admin(node, life, op, Admin::Identity(to, require))
+            }
             Effect::Acquire { op } => self.acquire(node, op),
             Effect::InstallRecord { op, .. } => self.install(node, life, op),
             Effect::OpenGate { op, term } => {
@@ -108,7 +157,9 @@ impl World {
                 let record = n.ledger.clone();
                 let verdict = self.judge.started(term, record.as_ref());
                 if let Some(sup) = &mut n.sup {
-                    sup.gate.vote.open(term, n.disk.record.as_ref().map(|record| record.mark));
+                    sup.gate
+                        .vote
+                        .open(term, n.disk.record.as_ref().map(|record| record.mark));
                     sup.gate.closing = None;
                     if sup.client.lease_until > 0 {
                         sup.gate.vote.lease(Millis(sup.client.lease_until));
@@ -118,18 +169,41 @@ impl World {
                 self.done(node, life, op, 1, Outcome::Done);
             }
             Effect::CloseGate { op, quiet_ms } => self.close_gate(node, life, op, quiet_ms),
-            Effect::Release { op, term } if term.0 == 0 => self.enqueue(node, Job { op, call: Call::Read, tries: 0 }),
-            Effect::Release { op, term } => self.enqueue(node, Job { op, call: Call::Release { term }, tries: 0 }),
+            Effect::Release { op, term } if term.0 == 0 => self.enqueue(
+                node,
+                Job {
+                    op,
+                    call: Call::Read,
+                    tries: 0,
+                },
+            ),
+            Effect::Release { op, term } => self.enqueue(
+                node,
+                Job {
+                    op,
+                    call: Call::Release { term },
+                    tries: 0,
+                },
+            ),
             Effect::PassTerm { op, term, to } => {
                 let to = self.index(&to);
-                self.enqueue(node, Job { op, call: Call::Pass { term, to }, tries: 0 });
+                self.enqueue(
+                    node,
+                    Job {
+                        op,
+                        call: Call::Pass { term, to },
+                        tries: 0,
+                    },
+                );
             }
             Effect::ConfirmTerm { op, .. } => self.done(node, life, op, 5, Outcome::Done),
             Effect::Remember { op, parked } => self.remember(node, life, op, parked),
             Effect::AskExit => self.ask_to_end(node, 400),
             Effect::Terminate => self.ask_to_end(node, 200),
             Effect::Kill => self.kill(node),
-            Effect::Answer { request, verdict, .. } => self.answered(node, request, verdict),
+            Effect::Answer {
+                request, verdict, ..
+            } => self.answered(node, request, verdict),
             Effect::Exit { .. } => {
                 let after = self.rng.within(500, 2_500);
                 self.nodes[node].sup = None;
@@ -137,7 +211,8 @@ impl World {
                 if self.nodes[node].child.is_some() {
                     self.break_rule(Err(format!("node {node} exits and leaves its child")));
                 }
-                self.requests.retain(|_, (at, of, _)| *at != node || *of != life);
+                self.requests
+                    .retain(|_, (at, of, _)| *at != node || *of != life);
                 self.after(after, Event::Boot { node });
             }
             Effect::Progress { .. } | Effect::Transition { .. } | Effect::Page { .. } => {}
@@ -145,7 +220,14 @@ impl World {
     }
 
     pub(crate) fn done(&mut self, node: usize, life: u64, op: OpId, after: u64, outcome: Outcome) {
-        self.after(after, Event::Tell { node, life, input: Input::Done(op, outcome) });
+        self.after(
+            after,
+            Event::Tell {
+                node,
+                life,
+                input: Input::Done(op, outcome),
+            },
+        );
     }
 
     fn point_link(&mut self, node: usize, life: u64, op: OpId, to: Identity) {
@@ -158,12 +240,18 @@ impl World {
     }
 
     fn perform_spawn(&mut self, node: usize, life: u64, op: OpId) {
-        if self.nodes[node].child.is_some() && self.mistake.is_none() {
+        if self.nodes[node].child.is_some() {
             self.break_rule(Err(format!("node {node} starts a second child")));
         }
         if self.nodes[node].trouble.stubborn > self.now && self.rng.chance(30) {
             let late = self.rng.within(1, 700);
-            return self.done(node, life, op, late, Outcome::Refused("the exec failed".into()));
+            return self.done(
+                node,
+                life,
+                op,
+                late,
+                Outcome::Refused("the exec failed".into()),
+            );
         }
         self.spawn(node);
         self.done(node, life, op, 2, Outcome::Done);
@@ -174,7 +262,16 @@ impl World {
             return self.done(node, life, op, 1, Outcome::Failed("no validator".into()));
         };
         let after = self.rng.within(1, 5);
-        self.after(after, Event::Admin { node, pid, life, op, what });
+        self.after(
+            after,
+            Event::Admin {
+                node,
+                pid,
+                life,
+                op,
+                what,
+            },
+        );
     }
 
     fn install(&mut self, node: usize, life: u64, op: OpId) {
@@ -188,14 +285,20 @@ impl World {
             n.disk.record = newest(given.clone(), n.disk.record.take());
         }
         n.ledger = n.disk.record.clone();
-        let mark = if mistake == Some(Mistake::InstallKeepsTheOldRecord) { given.map(|record| record.mark) } else { n.ledger.as_ref().map(|record| record.mark) };
+        let mark = if mistake == Some(Mistake::InstallKeepsTheOldRecord) {
+            given.map(|record| record.mark)
+        } else {
+            n.ledger.as_ref().map(|record| record.mark)
+        };
         let after = self.rng.within(1, 10);
         self.done(node, life, op, after, Outcome::Durable(mark));
     }
 
     fn close_gate(&mut self, node: usize, life: u64, op: OpId, quiet_ms: u64) {
         let now = self.now;
-        let Some(sup) = &mut self.nodes[node].sup else { return };
+        let Some(sup) = &mut self.nodes[node].sup else {
+            return;
+        };
         if quiet_ms > 0 {
             sup.gate.closing = Some((op, quiet_ms));
             sup.gate.busy_at = sup.gate.busy_at.max(now);
@@ -220,14 +323,30 @@ impl World {
 
     fn ask_to_end(&mut self, node: usize, within: u64) {
         let stubborn = self.nodes[node].trouble.stubborn > self.now;
-        let Some(pid) = self.nodes[node].child.as_ref().map(|child| child.pid).filter(|_| !stubborn) else { return };
+        let Some(pid) = self.nodes[node]
+            .child
+            .as_ref()
+            .map(|child| child.pid)
+            .filter(|_| !stubborn)
+        else {
+            return;
+        };
         let after = self.rng.within(20, within);
-        self.after(after, Event::Die { node, pid, by_signal: false });
+        self.after(
+            after,
+            Event::Die {
+                node,
+                pid,
+                by_signal: false,
+            },
+        );
     }
 
     fn answered(&mut self, node: usize, request: RequestId, verdict: Verdict) {
         let Some((_, _, command)) = self.requests.remove(&request) else {
-            return self.break_rule(Err(format!("request {request:?} is answered twice, or was never asked")));
+            return self.break_rule(Err(format!(
+                "request {request:?} is answered twice, or was never asked"
+            )));
         };
         let n = &mut self.nodes[node];
         if command == Command::Demote && verdict == Verdict::Done && request.0 > n.wanted_up {
@@ -236,7 +355,9 @@ impl World {
     }
 
     pub(crate) fn ask(&mut self, node: usize, command: Command) {
-        let Some(life) = self.nodes[node].life() else { return };
+        let Some(life) = self.nodes[node].life() else {
+            return;
+        };
         self.next_id += 1;
         let request = RequestId(self.next_id);
         if matches!(command, Command::Promote(_) | Command::Resume) {
@@ -244,10 +365,24 @@ impl World {
             self.nodes[node].demoted = false;
         }
         self.requests.insert(request, (node, life, command.clone()));
-        self.after(0, Event::Tell { node, life, input: Input::Asked(request, command) });
+        self.after(
+            0,
+            Event::Tell {
+                node,
+                life,
+                input: Input::Asked(request, command),
+            },
+        );
         if self.rng.chance(20) {
             let patience = self.rng.within(0, 500);
-            self.after(patience, Event::Tell { node, life, input: Input::Forgotten(request) });
+            self.after(
+                patience,
+                Event::Tell {
+                    node,
+                    life,
+                    input: Input::Forgotten(request),
+                },
+            );
         }
     }
 
@@ -255,13 +390,24 @@ impl World {
     pub(crate) fn nudge(&mut self) {
         self.after(2_500, Event::Nudge);
         let voted = !self.judge.sent.is_empty();
-        let busy = self.nodes.iter().any(|node| node.sup.as_ref().is_some_and(|sup| matches!(sup.engine.role(), Role::Promoting | Role::Active)));
+        let busy = self.nodes.iter().any(|node| {
+            node.sup
+                .as_ref()
+                .is_some_and(|sup| matches!(sup.engine.role(), Role::Promoting | Role::Active))
+        });
         if busy || (voted && !(self.local && self.healed)) {
             return;
         }
-        let standby = |node: &crate::node::Node| node.sup.as_ref().is_some_and(|sup| sup.engine.role() == Role::Standby);
+        let standby = |node: &crate::node::Node| {
+            node.sup
+                .as_ref()
+                .is_some_and(|sup| sup.engine.role() == Role::Standby)
+        };
         if let Some(node) = self.nodes.iter().position(standby) {
-            let flags = PromoteFlags { first_vote: !voted, accept_double_vote_risk: false };
+            let flags = PromoteFlags {
+                first_vote: !voted,
+                accept_double_vote_risk: false,
+            };
             self.ask(node, Command::Promote(flags));
         }
     }
@@ -275,41 +421,82 @@ impl World {
         let (tip, now, chain_vote) = (self.slot, self.now, self.chain_vote);
         let n = &mut self.nodes[node];
         let cut = n.trouble.cut_from_cluster > now;
-        let ready = n.child.as_ref().filter(|child| child.ready).map(|child| child.slot);
+        let ready = n
+            .child
+            .as_ref()
+            .filter(|child| child.ready)
+            .map(|child| child.slot);
         let Some(sup) = &mut n.sup else { return };
         let own = match ready {
             None => Observation::OwnSilent,
-            Some(slot) => Observation::Own { healthy: true, slot, behind: (!cut).then_some(tip - slot) },
+            Some(slot) => Observation::Own {
+                healthy: true,
+                slot,
+                behind: (!cut).then_some(tip - slot),
+            },
         };
         let own_advancing = ready.is_some_and(|slot| slot > sup.last_slot);
         sup.last_slot = ready.unwrap_or(0);
-        sup.client.cached = self.store.record.as_ref().map(|(record, _)| record.clone()).filter(|_| self.rng.chance(20)).or(sup.client.cached.take());
+        sup.client.cached = self
+            .store
+            .record
+            .as_ref()
+            .map(|(record, _)| record.clone())
+            .filter(|_| self.rng.chance(20))
+            .or(sup.client.cached.take());
         let halted = self.halted > now;
-        let cluster = Observation::Cluster { asked: 3, advancing: if cut || halted { 0 } else { 3 }, failed: if cut { 3 } else { 0 }, own_advancing };
+        let cluster = Observation::Cluster {
+            asked: 3,
+            advancing: if cut || halted { 0 } else { 3 },
+            failed: if cut { 3 } else { 0 },
+            own_advancing,
+        };
         self.tell(node, life, Input::Observed(own));
         self.tell(node, life, Input::Observed(cluster));
         if !cut && chain_vote > 0 {
-            self.tell(node, life, Input::Observed(Observation::ChainVote { slot: chain_vote }));
+            self.tell(
+                node,
+                life,
+                Input::Observed(Observation::ChainVote { slot: chain_vote }),
+            );
         }
     }
 
     /// One node hears of the others.
     pub(crate) fn meet(&mut self, node: usize) {
         self.after(600, Event::Meet { node });
-        let Some(life) = self.nodes[node].life() else { return };
+        let Some(life) = self.nodes[node].life() else {
+            return;
+        };
         if self.nodes[node].trouble.cut_from_cluster > self.now {
             return;
         }
         for other in (0..self.nodes.len()).filter(|other| *other != node) {
-            let Some(sup) = self.nodes[other].sup.as_ref() else { continue };
+            let Some(sup) = self.nodes[other].sup.as_ref() else {
+                continue;
+            };
             let trouble = &self.nodes[other].trouble;
-            if [trouble.cut_from_cluster, trouble.hung, trouble.suspended].iter().any(|until| *until > self.now) {
+            if [trouble.cut_from_cluster, trouble.hung, trouble.suspended]
+                .iter()
+                .any(|until| *until > self.now)
+            {
                 continue;
             }
             let (ready, role) = (sup.engine.role() == Role::Standby, sup.engine.role());
             let active_term = sup.engine.term().filter(|_| role == Role::Active);
-            let seen = Observation::Peer { node: self.name(other), ready, active_term };
-            self.after(10, Event::Tell { node, life, input: Input::Observed(seen) });
+            let seen = Observation::Peer {
+                node: self.name(other),
+                ready,
+                active_term,
+            };
+            self.after(
+                10,
+                Event::Tell {
+                    node,
+                    life,
+                    input: Input::Observed(seen),
+                },
+            );
         }
     }
 
@@ -319,11 +506,30 @@ impl World {
             return;
         }
         self.nodes[node].sup = None;
-        self.nodes[node].trouble.unguarded_since.get_or_insert(self.now);
-        self.requests.retain(|_, (at, of, _)| *at != node || *of != life);
-        if let Some(pid) = self.nodes[node].child.as_ref().map(|child| child.pid).filter(|_| !orphan) {
+        let hung = self.nodes[node].trouble.hung > self.now;
+        let since = self.nodes[node]
+            .trouble
+            .unguarded_since
+            .filter(|_| hung)
+            .unwrap_or(self.now);
+        self.nodes[node].trouble.unguarded_since = Some(since);
+        self.requests
+            .retain(|_, (at, of, _)| *at != node || *of != life);
+        if let Some(pid) = self.nodes[node]
+            .child
+            .as_ref()
+            .map(|child| child.pid)
+            .filter(|_| !orphan)
+        {
             let after = self.rng.within(1, 20);
-            self.after(after, Event::Die { node, pid, by_signal: true });
+            self.after(
+                after,
+                Event::Die {
+                    node,
+                    pid,
+                    by_signal: true,
+                },
+            );
         }
         let after = self.rng.within(300, 2_000);
         self.after(after, Event::Boot { node });

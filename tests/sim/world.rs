@@ -8,7 +8,9 @@ use crate::record::Record;
 use crate::rng::Rng;
 use crate::store::{Call, Disk, Reply, Store};
 use std::collections::BTreeMap;
-use validator_supervisor::engine::values::{Command, Identity, NodeName, OpId, RecordKind, RecordMark, RequestId, Role};
+use validator_supervisor::engine::values::{
+    Command, Identity, NodeName, OpId, RecordKind, RecordMark, RequestId, Role,
+};
 use validator_supervisor::engine::{AuthorityTraits, Input, Setup, Timing};
 
 pub(crate) const SLOT_MS: u64 = 400;
@@ -23,30 +25,107 @@ const KILL_GRACE_MS: u64 = 150;
 /// What happens next, and to whom.
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
-    Wake { node: usize, life: u64 },
-    Tell { node: usize, life: u64, input: Input },
-    Boot { node: usize },
-    Thaw { node: usize },
+    Wake {
+        node: usize,
+        life: u64,
+    },
+    Tell {
+        node: usize,
+        life: u64,
+        input: Input,
+    },
+    Boot {
+        node: usize,
+    },
+    Thaw {
+        node: usize,
+    },
     Slot,
-    Observe { node: usize, life: u64 },
-    Meet { node: usize },
-    Ready { node: usize, pid: u64 },
-    Die { node: usize, pid: u64, by_signal: bool },
-    AtGate { node: usize, pid: u64 },
-    CommitAgain { node: usize, life: u64, mark: RecordMark },
-    GateQuiet { node: usize, life: u64, op: OpId },
-    DiskCommit { node: usize, life: u64, mark: RecordMark },
-    Send { node: usize, pid: u64, record: Record },
-    Admin { node: usize, pid: u64, life: u64, op: OpId, what: Admin },
-    AdminLate { node: usize, pid: u64, what: Admin },
-    Keepalive { node: usize, life: u64 },
-    ToStore { node: usize, life: u64, id: u64, call: Call },
-    FromStore { node: usize, life: u64, id: u64, reply: Reply },
-    GiveUp { node: usize, life: u64, id: u64 },
-    Watch { node: usize, life: u64 },
+    Observe {
+        node: usize,
+        life: u64,
+    },
+    Meet {
+        node: usize,
+    },
+    Ready {
+        node: usize,
+        pid: u64,
+    },
+    Die {
+        node: usize,
+        pid: u64,
+        by_signal: bool,
+    },
+    AtGate {
+        node: usize,
+        pid: u64,
+    },
+    CommitAgain {
+        node: usize,
+        life: u64,
+        mark: RecordMark,
+    },
+    GateQuiet {
+        node: usize,
+        life: u64,
+        op: OpId,
+    },
+    DiskCommit {
+        node: usize,
+        life: u64,
+        mark: RecordMark,
+    },
+    Send {
+        node: usize,
+        pid: u64,
+        record: Record,
+        let_go: u64,
+    },
+    Admin {
+        node: usize,
+        pid: u64,
+        life: u64,
+        op: OpId,
+        what: Admin,
+    },
+    AdminLate {
+        node: usize,
+        pid: u64,
+        what: Admin,
+    },
+    Keepalive {
+        node: usize,
+        life: u64,
+    },
+    ToStore {
+        node: usize,
+        life: u64,
+        id: u64,
+        call: Call,
+    },
+    FromStore {
+        node: usize,
+        life: u64,
+        id: u64,
+        reply: Reply,
+    },
+    GiveUp {
+        node: usize,
+        life: u64,
+        id: u64,
+    },
+    Watch {
+        node: usize,
+        life: u64,
+    },
     Expire,
     Fault(Fault),
-    SupDies { node: usize, life: u64, orphan: bool },
+    SupDies {
+        node: usize,
+        life: u64,
+        orphan: bool,
+    },
     Heal,
     Nudge,
 }
@@ -56,9 +135,28 @@ impl Event {
     fn is_news(&self) -> bool {
         let routine = matches!(
             self,
-            Self::Slot | Self::Thaw { .. } | Self::Expire | Self::Nudge | Self::Wake { .. } | Self::Observe { .. } | Self::Meet { .. } | Self::Watch { .. }
-                | Self::Keepalive { .. } | Self::GiveUp { .. } | Self::ToStore { call: Call::Keepalive { .. }, .. }
-                | Self::FromStore { reply: Reply::Alive, .. } | Self::Tell { input: Input::Observed(_), .. }
+            Self::Slot
+                | Self::Thaw { .. }
+                | Self::Expire
+                | Self::Nudge
+                | Self::Wake { .. }
+                | Self::Observe { .. }
+                | Self::Meet { .. }
+                | Self::Watch { .. }
+                | Self::Keepalive { .. }
+                | Self::GiveUp { .. }
+                | Self::ToStore {
+                    call: Call::Keepalive { .. },
+                    ..
+                }
+                | Self::FromStore {
+                    reply: Reply::Alive,
+                    ..
+                }
+                | Self::Tell {
+                    input: Input::Observed(_),
+                    ..
+                }
         );
         !routine
     }
@@ -101,8 +199,14 @@ impl World {
         let mut rng = Rng::new(seed);
         let local = rng.chance(25);
         let count = if local { 1 } else { rng.within(2, 3) as usize };
-        let kind = if rng.chance(30) { RecordKind::VoteHistory } else { RecordKind::Tower };
-        let nodes = (0..count).map(|index| new_node(index, local, &mut rng)).collect();
+        let kind = if rng.chance(30) {
+            RecordKind::VoteHistory
+        } else {
+            RecordKind::Tower
+        };
+        let nodes = (0..count)
+            .map(|index| new_node(index, local, &mut rng))
+            .collect();
         let mut world = Self {
             now: 1_000,
             rng,
@@ -146,7 +250,9 @@ impl World {
     /// Runs to the end, or to the first broken invariant.
     pub(crate) fn run(&mut self) -> Result<(), String> {
         loop {
-            let Some(((at, _), event)) = self.queue.pop_first() else { return Err("nothing happens any more".into()) };
+            let Some(((at, _), event)) = self.queue.pop_first() else {
+                return Err("nothing happens any more".into());
+            };
             self.now = self.now.max(at);
             if let Some(event) = self.not_frozen(event) {
                 self.events += 1;
@@ -160,7 +266,10 @@ impl World {
                 return Ok(());
             }
             if self.now > HEALED_AT + SETTLE_MS {
-                return Err(format!("I7: faults are over for {SETTLE_MS} ms, and it is not one node that votes: {}", self.roles()));
+                return Err(format!(
+                    "I7: faults are over for {SETTLE_MS} ms, and it is not one node that votes: {}",
+                    self.roles()
+                ));
             }
         }
     }
@@ -215,7 +324,9 @@ impl World {
         let suspended = machine.map_or(0, |node| self.nodes[node].trouble.suspended);
         let hung = supervisor.map_or(0, |node| self.nodes[node].trouble.hung);
         let until = suspended.max(hung);
-        let Some(node) = machine else { return Some(event) };
+        let Some(node) = machine else {
+            return Some(event);
+        };
         let stalled = &mut self.nodes[node].stalled;
         if until > self.now {
             stalled.push_back(event);
@@ -251,17 +362,44 @@ impl World {
             Event::Observe { node, life } => self.observe(node, life),
             Event::Meet { node } => self.meet(node),
             Event::Ready { node, pid } => self.child_ready(node, pid),
-            Event::Die { node, pid, by_signal } => self.child_dies(node, pid, by_signal),
+            Event::Die {
+                node,
+                pid,
+                by_signal,
+            } => self.child_dies(node, pid, by_signal),
             Event::AtGate { node, pid } => self.at_gate(node, pid),
             Event::CommitAgain { node, life, mark } => self.commit_again(node, life, mark),
             Event::GateQuiet { node, life, op } => self.gate_quiet(node, life, op),
             Event::DiskCommit { node, life, mark } => self.disk_commit(node, life, mark),
-            Event::Send { node, pid, record } => self.vote_leaves(node, pid, &record),
-            Event::Admin { node, pid, life, op, what } => self.admin(node, pid, life, op, what),
-            Event::AdminLate { node, pid, what } => self.admin_applies(node, pid, &what).map_or((), |_| ()),
+            Event::Send {
+                node,
+                pid,
+                record,
+                let_go,
+            } => self.vote_leaves(node, pid, &record, let_go),
+            Event::Admin {
+                node,
+                pid,
+                life,
+                op,
+                what,
+            } => self.admin(node, pid, life, op, what),
+            Event::AdminLate { node, pid, what } => {
+                self.admin_applies(node, pid, &what).map_or((), |_| ())
+            }
             Event::Keepalive { node, life } => self.keepalive(node, life),
-            Event::ToStore { node, life, id, call } => self.to_store(node, life, id, call),
-            Event::FromStore { node, life, id, reply } => self.from_store(node, life, id, Some(reply)),
+            Event::ToStore {
+                node,
+                life,
+                id,
+                call,
+            } => self.to_store(node, life, id, call),
+            Event::FromStore {
+                node,
+                life,
+                id,
+                reply,
+            } => self.from_store(node, life, id, Some(reply)),
             Event::GiveUp { node, life, id } => self.from_store(node, life, id, None),
             Event::Watch { node, life } => self.watch(node, life),
             Event::Expire => self.expire(),
@@ -300,12 +438,22 @@ impl World {
         for node in 0..self.nodes.len() {
             self.check_node(node)?;
         }
-        let carrying = self.nodes.iter().filter(|node| node.carries_identity()).count();
+        let carrying = self
+            .nodes
+            .iter()
+            .filter(|node| node.carries_identity())
+            .count();
         for node in 0..self.nodes.len() {
-            let excused = self.nodes[node].trouble.suspended > self.now || !self.nodes[node].carries_identity();
-            let holds = self.store.holder.is_some_and(|holding| holding.node == node);
+            let excused = self.nodes[node].trouble.suspended > self.now
+                || !self.nodes[node].carries_identity();
+            let holds = self
+                .store
+                .holder
+                .is_some_and(|holding| holding.node == node);
             if carrying > 1 && !excused && !holds && self.now > self.overlap_ends(node) {
-                return Err(format!("I3: node {node} carries the staked identity beside another, and its time is over"));
+                return Err(format!(
+                    "I3: node {node} carries the staked identity beside another, and its time is over"
+                ));
             }
         }
         Ok(())
@@ -313,14 +461,34 @@ impl World {
 
     fn check_node(&self, index: usize) -> Result<(), String> {
         let node = &self.nodes[index];
-        let (Some(sup), Some(child)) = (&node.sup, &node.child) else { return Ok(()) };
+        let (Some(sup), Some(child)) = (&node.sup, &node.child) else {
+            return Ok(());
+        };
         let awake = node.trouble.hung <= self.now && node.trouble.suspended <= self.now;
-        let resting = matches!(sup.engine.role(), Role::CatchingUp | Role::Standby | Role::Parked);
-        if resting && child.listener == sup.life && (child.voters || child.admin == Identity::Staked) {
-            return Err(format!("node {index} is {} with a validator that is {:?}, voters: {}", sup.engine.role(), child.admin, child.voters));
+        let resting = matches!(
+            sup.engine.role(),
+            Role::CatchingUp | Role::Standby | Role::Parked
+        );
+        if resting
+            && child.listener == sup.life
+            && (child.voters || child.admin == Identity::Staked)
+        {
+            return Err(format!(
+                "node {index} is {} with a validator that is {:?}, voters: {}",
+                sup.engine.role(),
+                child.admin,
+                child.voters
+            ));
         }
-        if awake && !self.local && sup.engine.term().is_some() && node.carries_identity() && self.now > self.overlap_ends(index) {
-            return Err(format!("I5: node {index} carries the staked identity after its lease"));
+        if awake
+            && !self.local
+            && sup.engine.term().is_some()
+            && node.carries_identity()
+            && self.now > self.overlap_ends(index)
+        {
+            return Err(format!(
+                "I5: node {index} carries the staked identity after its lease"
+            ));
         }
         Ok(())
     }
@@ -328,7 +496,9 @@ impl World {
     /// By when a node that may have lost its term is off the identity.
     fn overlap_ends(&self, node: usize) -> u64 {
         let trouble = &self.nodes[node].trouble;
-        let watched = trouble.unguarded_since.map_or(0, |since| since + WATCHDOG_MS);
+        let watched = trouble
+            .unguarded_since
+            .map_or(0, |since| since + WATCHDOG_MS);
         let awake = trouble.resumed_at.max(trouble.hung.min(self.now));
         let lease = self.store.lease_end(node);
         lease.max(watched).max(awake) + KILL_GRACE_MS
@@ -336,19 +506,46 @@ impl World {
 
     /// One node votes, and the others stand by.
     fn settled(&self) -> bool {
-        let recent: Vec<usize> = self.judge.sent.iter().rev().take_while(|sent| sent.at + 3_000 > self.now).map(|sent| sent.node).collect();
-        let Some(voter) = recent.first() else { return false };
+        let recent: Vec<usize> = self
+            .judge
+            .sent
+            .iter()
+            .rev()
+            .take_while(|sent| sent.at + 3_000 > self.now)
+            .map(|sent| sent.node)
+            .collect();
+        let Some(voter) = recent.first() else {
+            return false;
+        };
         let rest = self.nodes.iter().enumerate().all(|(index, node)| {
             let role = node.sup.as_ref().map(|sup| sup.engine.role());
-            role == Some(if index == *voter { Role::Active } else { Role::Standby })
+            role == Some(if index == *voter {
+                Role::Active
+            } else {
+                Role::Standby
+            })
         });
-        rest && recent.len() >= 6 && recent.iter().all(|node| node == voter) && self.requests.is_empty()
+        rest && recent.len() >= 6
+            && recent.iter().all(|node| node == voter)
+            && self.requests.is_empty()
     }
 
     pub(crate) fn roles(&self) -> String {
-        let role = |node: &Node| node.sup.as_ref().map_or("down".to_owned(), |sup| format!("{} ({:?})", sup.engine.role(), sup.engine.explain(validator_supervisor::engine::values::Millis(self.now))));
+        let role = |node: &Node| {
+            node.sup.as_ref().map_or("down".to_owned(), |sup| {
+                format!(
+                    "{} ({:?})",
+                    sup.engine.role(),
+                    sup.engine
+                        .explain(validator_supervisor::engine::values::Millis(self.now))
+                )
+            })
+        };
         let roles = self.nodes.iter().map(role).collect::<Vec<_>>().join(", ");
-        format!("{roles}; store {:?}; open requests {:?}", self.store.holder, self.requests)
+        format!(
+            "{roles}; store {:?}; open requests {:?}",
+            self.store.holder, self.requests
+        )
     }
 }
 
@@ -372,8 +569,18 @@ fn new_node(index: usize, local: bool, rng: &mut Rng) -> Node {
         restart_max,
         restart_window_ms: 20_000,
     };
-    let authority = AuthorityTraits { alone: local, passes: !local, leased: !local };
-    let setup = Setup { node: NodeName(format!("n{index}")), authority, automatic: true, rank: index as u32, timing };
+    let authority = AuthorityTraits {
+        alone: local,
+        passes: !local,
+        leased: !local,
+    };
+    let setup = Setup {
+        node: NodeName(format!("n{index}")),
+        authority,
+        automatic: true,
+        rank: index as u32,
+        timing,
+    };
     Node {
         setup,
         disk: Disk::default(),

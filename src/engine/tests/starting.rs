@@ -1,0 +1,171 @@
+//! From exec to standby.
+
+use super::*;
+use crate::engine::input::Exit;
+
+#[test]
+fn a_child_starts_unstaked_is_muted_catches_up_and_stands_by() {
+    let mut rig = Rig::with(setup(false), Memory::default());
+    assert_eq!(rig.feed(Input::Begin), ["link unstaked"]);
+    assert_eq!(rig.done(), ["spawn"]);
+    assert_eq!(rig.done(), [""; 0]);
+    assert_eq!(rig.feed(Input::ChildReady), ["mute"]);
+    assert_eq!(rig.done(), ["starting -> catching-up: child-up"]);
+    let behind = Observation::Own {
+        healthy: true,
+        slot: 5,
+        behind: Some(5),
+    };
+    assert_eq!(rig.feed(Input::Observed(behind)), [""; 0]);
+    assert_eq!(rig.reads_well(), ["catching-up -> standby: caught-up"]);
+}
+
+#[test]
+fn an_answer_of_the_child_may_come_before_that_of_its_start() {
+    let mut rig = Rig::with(setup(false), Memory::default());
+    rig.feed(Input::Begin);
+    rig.done();
+    assert_eq!(rig.feed(Input::ChildReady), [""; 0]);
+    assert_eq!(rig.done(), ["mute"]);
+}
+
+#[test]
+fn a_parked_node_comes_up_parked() {
+    let mut rig = Rig::with(
+        setup(false),
+        Memory {
+            parked: true,
+            holds: false,
+        },
+    );
+    rig.feed(Input::Begin);
+    rig.done();
+    rig.done();
+    rig.feed(Input::ChildReady);
+    rig.done();
+    assert_eq!(rig.reads_well(), ["catching-up -> parked: caught-up"]);
+}
+
+#[test]
+fn a_child_that_cannot_be_muted_is_killed_and_started_again() {
+    let mut rig = Rig::with(setup(false), Memory::default());
+    rig.feed(Input::Begin);
+    rig.done();
+    rig.done();
+    rig.feed(Input::ChildReady);
+    assert_eq!(rig.fails(), ["page", "kill"]);
+    assert_eq!(rig.wait(), ["kill"]);
+    assert_eq!(rig.feed(Input::ChildExited(Exit::Signal(9))), [""; 0]);
+    assert_eq!(rig.wait(), ["link unstaked"]);
+}
+
+#[test]
+fn a_child_that_never_answers_is_killed() {
+    let mut rig = Rig::with(setup(false), Memory::default());
+    rig.feed(Input::Begin);
+    rig.done();
+    rig.done();
+    assert_eq!(rig.wait(), ["page", "kill"]);
+}
+
+#[test]
+fn an_unknown_reading_is_not_a_healthy_one() {
+    let mut rig = Rig::standby(false);
+    assert_eq!(
+        rig.feed(Input::Observed(Observation::OwnSilent)),
+        ["standby -> catching-up: fell-behind"]
+    );
+    let unknown = Observation::Own {
+        healthy: true,
+        slot: 900,
+        behind: None,
+    };
+    assert_eq!(rig.feed(Input::Observed(unknown)), [""; 0]);
+    assert_eq!(rig.reads_well(), ["catching-up -> standby: caught-up"]);
+    assert_eq!(rig.wait(), ["standby -> catching-up: fell-behind"]);
+}
+
+#[test]
+fn a_node_that_alone_held_the_term_starts_its_child_staked_with_the_term_taken_anew() {
+    let mut rig = Rig::with(
+        setup(true),
+        Memory {
+            parked: false,
+            holds: true,
+        },
+    );
+    assert_eq!(rig.feed(Input::Begin), ["acquire"]);
+    assert_eq!(rig.held(8), ["install for 8"]);
+    assert_eq!(
+        rig.tell(Outcome::Durable(Some(mark(7, 9, 90)))),
+        ["link staked"]
+    );
+    assert_eq!(rig.done(), ["spawn"]);
+    assert_eq!(rig.done(), ["open gate 8"]);
+    assert_eq!(rig.done(), [""; 0]);
+    assert_eq!(
+        rig.feed(Input::ChildReady),
+        ["starting -> promoting: child-up-holding"]
+    );
+    assert_eq!(rig.votes(91), ["promoting -> active: first-vote"]);
+}
+
+#[test]
+fn a_term_that_cannot_be_taken_anew_for_once_is_tried_again_from_standby() {
+    let mut rig = Rig::with(
+        setup(true),
+        Memory {
+            parked: false,
+            holds: true,
+        },
+    );
+    rig.feed(Input::Begin);
+    assert_eq!(rig.fails(), ["page", "link unstaked"]);
+    rig.done();
+    rig.done();
+    rig.feed(Input::ChildReady);
+    rig.done();
+    rig.reads_well();
+    rig.now = rig.now.plus(300);
+    rig.reads_well();
+    assert_eq!(rig.wait(), ["standby -> promoting: holder-gone", "acquire"]);
+}
+
+#[test]
+fn a_node_without_its_record_starts_unstaked_and_stays_so() {
+    let mut rig = Rig::with(
+        setup(true),
+        Memory {
+            parked: false,
+            holds: true,
+        },
+    );
+    rig.feed(Input::Begin);
+    rig.held(8);
+    assert_eq!(rig.tell(Outcome::Durable(None)), ["page", "link unstaked"]);
+    assert!(!rig.engine.reclaims);
+}
+
+#[test]
+fn a_late_refusal_to_start_ends_the_wait_for_a_death() {
+    let mut rig = Rig::with(setup(false), Memory::default());
+    rig.feed(Input::Begin);
+    rig.done();
+    let spawn = rig.op;
+    assert_eq!(rig.wait(), ["page", "kill"]);
+    rig.op = spawn;
+    assert_eq!(rig.refused(), ["page"]);
+    assert_eq!(rig.wait(), ["link unstaked"]);
+}
+
+#[test]
+fn a_restarted_node_does_not_take_its_identity_back() {
+    let mut rig = Rig::with(
+        setup(false),
+        Memory {
+            parked: false,
+            holds: true,
+        },
+    );
+    assert_eq!(rig.feed(Input::Begin), ["link unstaked"]);
+}
