@@ -25,7 +25,7 @@ impl Engine {
     }
 
     fn admit_demote(&mut self, now: Millis, request: RequestId) {
-        self.await_for(request, Want::ToBeOff);
+        self.await_for(request, Want::Off);
         let reclaimed = std::mem::take(&mut self.reclaims);
         if !self.parked || self.memory_failed.is_some() {
             self.parked = true;
@@ -53,10 +53,10 @@ impl Engine {
     fn admit_promote(&mut self, now: Millis, request: RequestId, flags: PromoteFlags) {
         match self.stage {
             Stage::Active(_) => self.answer(request, Verdict::Done, "this node votes already"),
-            Stage::Promoting(_) => self.await_for(request, Want::ToVote),
+            Stage::Promoting(_) => self.await_for(request, Want::Vote),
             Stage::Standby | Stage::Parked => match self.fit(now) {
                 Ok(()) => {
-                    self.await_for(request, Want::ToVote);
+                    self.await_for(request, Want::Vote);
                     self.promote(now, Cause::OperatorPromoted, flags, None);
                 }
                 Err(why) => self.answer(request, Verdict::Refused, why),
@@ -83,7 +83,7 @@ impl Engine {
         let ready = self.successor(now, to.as_ref());
         match (&self.stage, ready) {
             (Stage::Active(_), Some(node)) => {
-                self.await_for(request, Want::ToBeOff);
+                self.await_for(request, Want::Off);
                 self.demote(now, Cause::HandoverAsked, Then::Pass(node), "");
             }
             (Stage::Active(_), None) => {
@@ -121,7 +121,7 @@ impl Engine {
         );
         let voting = matches!(self.stage, Stage::Promoting(_) | Stage::Active(_));
         if resting || (voting && self.setup.authority.alone) {
-            self.await_for(request, Want::ToBeUp);
+            self.await_for(request, Want::Up);
             self.restart(now, "");
         } else if voting {
             self.answer(
@@ -189,14 +189,14 @@ impl Engine {
     fn fate(&self, wants: Want) -> Option<(Verdict, String)> {
         let role = self.role();
         match wants {
-            Want::ToVote if role == Role::Active => Some((
+            Want::Vote if role == Role::Active => Some((
                 Verdict::Done,
                 format!("this node votes: {}", self.entered.detail),
             )),
-            Want::ToVote if matches!(role, Role::Promoting | Role::Demoting | Role::Fenced) => None,
-            Want::ToVote => Some(self.failure.clone()),
-            Want::ToBeOff => self.fate_of_demotion(role),
-            Want::ToBeUp
+            Want::Vote if matches!(role, Role::Promoting | Role::Demoting | Role::Fenced) => None,
+            Want::Vote => Some(self.failure.clone()),
+            Want::Off => self.fate_of_demotion(role),
+            Want::Up
                 if matches!(
                     role,
                     Role::CatchingUp
@@ -211,10 +211,10 @@ impl Engine {
                     format!("the validator is up; this node is {role}"),
                 ))
             }
-            Want::ToBeUp if role == Role::Stopping => {
+            Want::Up if role == Role::Stopping => {
                 Some((Verdict::Refused, "the supervisor is stopping".into()))
             }
-            Want::ToBeUp => None,
+            Want::Up => None,
         }
     }
 

@@ -35,6 +35,7 @@ mod quiet;
 mod setup;
 mod state;
 pub mod table;
+mod term;
 #[cfg(test)]
 mod tests;
 mod trouble;

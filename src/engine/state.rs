@@ -264,9 +264,9 @@ pub(super) struct Waiter {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Want {
-    ToVote,
-    ToBeOff,
-    ToBeUp,
+    Vote,
+    Off,
+    Up,
 }
 
 /// The last transition, for `explain`.

@@ -134,7 +134,7 @@ impl World {
     }
 
     /// A request arrives, however late, whoever still waits for it.
-    pub(crate) fn to_store(&mut self, node: usize, life: u64, id: u64, call: Call) {
+    pub(crate) fn store_receives(&mut self, node: usize, life: u64, id: u64, call: Call) {
         if self.store_down > self.now {
             return;
         }
@@ -165,13 +165,13 @@ impl World {
     fn judge_call(&mut self, node: usize, call: &Call) {
         let holding = self.store.holder;
         match call {
-            Call::Commit { term, last, record } => {
-                if self.store.would_commit(*term, *last, record, self.mistake) {
-                    let current = holding.is_some_and(|holding| holding.term == *term);
-                    let before = self.store.record.as_ref().map(|(record, _)| record.clone());
-                    let verdict = self.judge.committed(record, current, before.as_ref());
-                    self.break_rule(verdict);
-                }
+            Call::Commit { term, last, record }
+                if self.store.would_commit(*term, *last, record, self.mistake) =>
+            {
+                let current = holding.is_some_and(|holding| holding.term == *term);
+                let before = self.store.record.as_ref().map(|(record, _)| record.clone());
+                let verdict = self.judge.committed(record, current, before.as_ref());
+                self.break_rule(verdict);
             }
             Call::Release { term } | Call::Pass { term, .. } => {
                 let votes =
@@ -189,7 +189,7 @@ impl World {
     }
 
     /// The answer to a request, or none in time.
-    pub(crate) fn from_store(&mut self, node: usize, life: u64, id: u64, reply: Option<Reply>) {
+    pub(crate) fn store_answered(&mut self, node: usize, life: u64, id: u64, reply: Option<Reply>) {
         let Some(sup) = self.nodes[node].sup.as_mut().filter(|sup| sup.life == life) else {
             return;
         };

@@ -172,7 +172,10 @@ impl Store {
                 return Reply::Holder(Some((node, holding.term)));
             }
             Some(holding) => {
-                return Reply::Refused(format!("node {} holds term {}", holding.node, holding.term));
+                return Reply::Refused(format!(
+                    "node {} holds term {}",
+                    holding.node, holding.term
+                ));
             }
             None if self.alive(lease) => self.set_holder(Some((node, lease, nonce)), None),
             None => return Reply::Refused("the lease is gone".into()),
