@@ -1,0 +1,214 @@
+//! What the gate adds to a vote: a child behind the filter stores and renames towers, as a validator does, and times its
+//! rename; against a bare write, fsync and rename of the same bytes in the same directory.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ed25519_dalek::SigningKey;
+use testkit::keys;
+use testkit::record::{State, file_name, to_bytes};
+use testkit::tower::Tower;
+use tokio::sync::{mpsc, watch};
+use validator_supervisor::authority::Authority;
+use validator_supervisor::authority::local::Local;
+use validator_supervisor::engine::GateFacts;
+use validator_supervisor::engine::values::{RecordKind, RecordMark};
+use validator_supervisor::validator::gate::{Gate, GateEvent, Keeper, Kept, Meter, Reports};
+use validator_supervisor::validator::pubkey::Pubkey;
+
+use crate::AnyError;
+use crate::helper::{Helper, serve, word};
+use crate::samples::Samples;
+use crate::table::Table;
+
+pub(crate) const CHILD: &str = "child-votes";
+
+const VOTES: usize = 1_500;
+/// Votes before the first that is measured: the tower is full, the files exist.
+const WARM_UP: usize = 50;
+const P50_BUDGET: f64 = 1.3;
+/// The design gives no p99 for authority local; that of etcd is taken.
+const P99_BUDGET: f64 = 1.5;
+
+/// Votes for slots in a row.
+struct Votes {
+    key: SigningKey,
+    tower: Tower,
+    slot: u64,
+}
+
+impl Votes {
+    fn new() -> Self {
+        Self {
+            key: keys::from_seed("the voter of the bench"),
+            tower: Tower::default(),
+            slot: 1_000,
+        }
+    }
+
+    fn next(&mut self) -> Vec<u8> {
+        self.slot += 1;
+        let _ = self.tower.vote(self.slot);
+        to_bytes(&self.key, &State::Tower(self.tower.clone()))
+    }
+}
+
+struct AuthorityKeeper(Authority);
+
+impl Keeper for AuthorityKeeper {
+    fn keep(&mut self, mark: RecordMark, bytes: &[u8]) -> Kept {
+        self.0.commit(mark, bytes).map_or_else(
+            |error| Kept::Unsettled(error.to_string()),
+            |()| Kept::Committed,
+        )
+    }
+}
+
+/// Stores and renames one vote whenever it is asked; answers what the rename took.
+pub(crate) fn child(mut args: impl Iterator<Item = OsString>) -> Result<(), AnyError> {
+    let (socket, dir) = (
+        PathBuf::from(word(&mut args)?),
+        PathBuf::from(word(&mut args)?),
+    );
+    let mut votes = Votes::new();
+    let path = dir.join(file_name(false, &keys::address(&votes.key)));
+    let fresh = path.with_extension("bin.new");
+    serve(&socket, || {
+        std::fs::write(&fresh, votes.next())?;
+        let from = Instant::now();
+        std::fs::rename(&fresh, &path)?;
+        Ok([from.elapsed().as_nanos() as u64])
+    })
+}
+
+pub(crate) fn measure(dir: &Path, table: &mut Table) -> Result<(), AnyError> {
+    let (socket, ledger, state) = (dir.join("socket"), dir.join("ledger"), dir.join("state"));
+    std::fs::create_dir(&ledger)?;
+    std::fs::create_dir(&state)?;
+    let mut bare = Bare::new(&state);
+    let mut commits = Commits::new(&dir.join("commits"), &bare.votes.key)?;
+    let words = [CHILD.into(), socket.clone().into(), ledger.into()];
+    let (mut helper, listener) = Helper::gated(&socket, &words)?;
+    let (facts, _facts) = watch::channel(GateFacts::default());
+    let (events, mut told) = mpsc::unbounded_channel();
+    let reports = Reports {
+        facts,
+        events,
+        meter: Arc::new(Meter::default()),
+    };
+    let identity = bare.votes.key.verifying_key().to_bytes();
+    let authority = Authority::Local(Arc::new(Local::open(&state, identity)?));
+    let term = authority.acquire()?;
+    let keeper = Box::new(AuthorityKeeper(authority));
+    let gate = Gate::start(
+        listener,
+        Pubkey::new(identity),
+        Duration::from_secs(5),
+        keeper,
+        reports.clone(),
+    )?;
+    gate.open(term, None);
+    let (mut gated_times, mut bare_times, mut commit_times) =
+        (Samples::default(), Samples::default(), Samples::default());
+    for number in 0..WARM_UP + VOTES {
+        let [gated] = helper.ask::<1>()?;
+        let (bare, commit) = (bare.once()?, commits.once()?);
+        if number >= WARM_UP {
+            gated_times.add(Duration::from_nanos(gated));
+            bare_times.add(bare);
+            commit_times.add(commit);
+        }
+    }
+    gate.end();
+    while let Ok(event) = told.try_recv() {
+        if let GateEvent::Refused { why, .. } = event {
+            return Err(format!("a vote was refused: {why}").into());
+        }
+    }
+    for (name, percent, budget) in [("p50", 50, P50_BUDGET), ("p99", 99, P99_BUDGET)] {
+        let what = format!("gated vote, authority local, {name}");
+        table.ratio(
+            &what,
+            gated_times.quantile(percent),
+            bare_times.quantile(percent),
+            budget,
+        );
+    }
+    table.aside(&format!(
+        "against write + fsync + rename of the same {} bytes; {} of each in turns; the commit alone: p50 {:.0?}, p99 {:.0?}",
+        bare.bytes,
+        gated_times.len(),
+        commit_times.median(),
+        commit_times.quantile(99),
+    ));
+    Ok(())
+}
+
+/// What the vote is compared with.
+struct Bare {
+    votes: Votes,
+    path: PathBuf,
+    fresh: PathBuf,
+    bytes: usize,
+}
+
+impl Bare {
+    fn new(dir: &Path) -> Self {
+        Self {
+            votes: Votes::new(),
+            path: dir.join("bare"),
+            fresh: dir.join("bare.new"),
+            bytes: 0,
+        }
+    }
+
+    fn once(&mut self) -> std::io::Result<Duration> {
+        let bytes = self.votes.next();
+        self.bytes = bytes.len();
+        let from = Instant::now();
+        let mut file = File::create(&self.fresh)?;
+        file.write_all(&bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&self.fresh, &self.path)?;
+        Ok(from.elapsed())
+    }
+}
+
+/// Commits without a gate: what of a gated vote is the disk's.
+struct Commits {
+    votes: Votes,
+    authority: Local,
+    mark: RecordMark,
+}
+
+impl Commits {
+    fn new(dir: &Path, key: &SigningKey) -> Result<Self, AnyError> {
+        std::fs::create_dir(dir)?;
+        let authority = Local::open(dir, key.verifying_key().to_bytes())?;
+        let term = authority.acquire()?;
+        let mark = RecordMark {
+            term,
+            seq: 0,
+            slot: 0,
+            kind: RecordKind::Tower,
+        };
+        Ok(Self {
+            votes: Votes::new(),
+            authority,
+            mark,
+        })
+    }
+
+    fn once(&mut self) -> Result<Duration, AnyError> {
+        let bytes = self.votes.next();
+        self.mark.seq += 1;
+        self.mark.slot = self.votes.slot;
+        let from = Instant::now();
+        self.authority.commit(self.mark, &bytes)?;
+        Ok(from.elapsed())
+    }
+}
