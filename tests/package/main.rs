@@ -1,0 +1,9 @@
+//! The Debian package on a machine with systemd: installed, configured as its own files say, started, stopped, upgraded,
+//! removed and purged. A stand-in validator votes before a chain that judges every vote.
+//!
+//! Needs root, and the package in `SUPERVISOR_DEB`; `make test-package` gives both.
+
+mod install;
+mod machine;
+mod unit;
+mod voter;
