@@ -1,0 +1,96 @@
+# Everything that is built, checked, packaged and run. `make help` lists it.
+#
+# On a fresh Debian 12 only rustup's toolchain has to be there: what else is needed is installed, or named where it may not be.
+# What takes long to make once (cargo tools, the real validator, a Debian to install packages on) is kept outside the tree, in
+# $SUPERVISOR_CACHE or ~/.cache/validator-supervisor.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+# The stages share one machine and one target directory: in order, one at a time.
+.NOTPARALLEL:
+
+stage := tests/support/stage
+tools = $$(packaging/install-tools $(1) | tail -n 1)
+# One selection of packages and targets, so that nothing is built twice.
+both := --locked --package validator-supervisor --package testkit
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: packages ## build the program, optimised, as target/release/supervisor
+	cargo build --release --locked --bin supervisor
+
+.PHONY: test
+test: packages ## format, lints, licences, unit tests, simulation, end-to-end tests, units, package
+	@$(stage) format $(MAKE) --no-print-directory format
+	@$(stage) lints $(MAKE) --no-print-directory lints
+	@$(stage) tests $(MAKE) --no-print-directory test-rust
+	@$(stage) dependencies $(MAKE) --no-print-directory deny
+	@$(stage) units $(MAKE) --no-print-directory test-units
+	@$(stage) package $(MAKE) --no-print-directory test-package
+
+.PHONY: test-real
+test-real: packages ## votes of real validators through the gate, in Tower BFT and in Alpenglow
+	@$(stage) agave tests/real/build-agave
+	@bin=$$(tests/real/build-agave | tail -n 1); \
+	SUPERVISOR_AGAVE_BIN=$$bin $(stage) real cargo test --locked --test real -- --test-threads=1 --nocapture
+
+.PHONY: demo
+demo: ## one node's life in a terminal, with measured times
+	@tests/demo/run
+
+.PHONY: bench
+bench: ## what the supervisor costs on this machine, as ratios
+	@tests/bench/run
+
+.PHONY: sim
+sim: packages ## more of the simulation: make sim SEEDS=100000
+	SIM_SEEDS=$(or $(SEEDS),10000) cargo test --locked --test sim -- --nocapture
+
+.PHONY: deb
+deb: ## build the Debian package, target/debian/*.deb
+	@packaging/build-deb
+
+.PHONY: format
+format: ## is everything formatted?
+	cargo fmt --all --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
+
+.PHONY: lints
+lints: packages ## clippy on every target; warnings are errors
+	cargo clippy $(both) --all-targets -- --deny warnings
+
+.PHONY: test-rust
+test-rust: packages ## unit tests, simulation and end-to-end tests
+	cargo test --locked
+
+.PHONY: deny
+deny: packages ## licences, bans and sources of the dependencies
+	"$(call tools,cargo-deny)/cargo-deny" --locked check --hide-inclusion-graph licenses bans sources
+
+.PHONY: test-units
+test-units: ## does systemd understand the unit and the drop-in?
+	@tests/package/verify-units
+
+.PHONY: test-package
+test-package: ## the package on a machine with systemd (as root)
+	@deb=$$(packaging/build-deb | tail -n 1); \
+	SUPERVISOR_DEB=$$deb cargo test --locked --test package -- --test-threads=2
+
+.PHONY: install-tools
+install-tools: packages ## install the pinned cargo tools into the cache
+	@packaging/install-tools
+
+# What the compilation of the dependencies needs.
+.PHONY: packages
+packages:
+	@tests/support/install-packages gcc libc6-dev
+
+.PHONY: clean
+clean: ## remove what was built; the cache stays
+	cargo clean
+	cargo clean --manifest-path fuzz/Cargo.toml
