@@ -176,6 +176,18 @@ impl Engine {
         }
     }
 
+    /// Whoever waits for this node to be off, its parking not yet written, would wait for as long as it votes.
+    pub(super) fn overrule_demotions(&mut self) {
+        for waiter in std::mem::take(&mut self.waiters) {
+            if waiter.wants == Want::Off {
+                let text = "this node was told to vote again before its parking was written";
+                self.answer(waiter.request, Verdict::Refused, text);
+            } else {
+                self.waiters.push(waiter);
+            }
+        }
+    }
+
     /// A first vote that does not come is an answer too: the node keeps trying, the operator need not wait.
     pub(super) fn answer_late_first_vote(&mut self) {
         for waiter in std::mem::take(&mut self.waiters) {

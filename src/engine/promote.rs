@@ -21,6 +21,7 @@ impl Engine {
     ) {
         let step = PromoteStep::AwaitEarlierSwitch;
         self.failure = (Verdict::Refused, String::new());
+        self.overrule_demotions();
         self.returning = None;
         self.enter(
             now,

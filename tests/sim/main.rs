@@ -39,6 +39,10 @@ const FOUND: &[(u64, &str)] = &[
         7_835,
         "a stale child beside the next holder, bounded by the watchdog",
     ),
+    (
+        20_870,
+        "a demotion overtaken by a promotion was not answered for as long as the node voted",
+    ),
 ];
 
 fn main_seeds() -> (u64, Option<Duration>) {

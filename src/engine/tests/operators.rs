@@ -77,6 +77,19 @@ fn a_demotion_is_answered_only_when_the_parking_is_written() {
 }
 
 #[test]
+fn a_demotion_overtaken_by_a_promotion_is_answered() {
+    let mut rig = Rig::standby(false);
+    rig.ask(1, Command::Demote);
+    let overtaken = [
+        "answer 1 Refused",
+        "parked -> promoting: operator-promoted",
+        "progress 2",
+        "acquire",
+    ];
+    assert_eq!(rig.ask(2, PROMOTE), overtaken);
+}
+
+#[test]
 fn a_parking_whose_writing_is_never_answered_is_reported() {
     let mut rig = Rig::standby(false);
     rig.ask(1, Command::Demote);
