@@ -60,6 +60,9 @@ fn a_script_that_starts_the_validator_with_another_identity_is_ended_before_it_c
     lab.node
         .link("staked.json")
         .expect("the link of the script");
+    lab.node
+        .faults(&[("start_ms", "20000")])
+        .expect("time to look at it");
     let words = lab.start_script("");
     lab.start_command(&words);
     assert_eq!(
