@@ -16,6 +16,15 @@ fn an_installation_starts_nothing_and_tells_what_is_missing() {
     );
     assert_eq!(machine.property(UNIT, "ActiveState"), "inactive");
     machine.must(&["getent", "group", "validator-supervisor"]);
+    assert_eq!(
+        machine.says(&[
+            "systemd-analyze",
+            "verify",
+            "--man=no",
+            &format!("/usr/lib/systemd/system/{UNIT}")
+        ]),
+        ""
+    );
     let files = machine.must(&["dpkg", "--listfiles", "validator-supervisor"]);
     for file in [
         "man1/supervisor.1.gz",
@@ -52,19 +61,23 @@ fn an_installation_starts_nothing_and_tells_what_is_missing() {
 }
 
 #[test]
-fn a_good_configuration_passes_the_check() {
+fn a_good_configuration_passes_the_check_of_root_and_then_of_the_user() {
     let voter = Voter::new();
-    let checked = voter.machine.must(&[
-        "runuser",
-        "-u",
-        "sol",
-        "--",
-        "supervisor",
-        "check",
-        "--",
-        "/home/sol/bin/validator.sh",
-    ]);
-    assert!(!checked.contains("error"), "{checked}");
+    let machine = &voter.machine;
+    let check = ["supervisor", "check", "--", "/home/sol/bin/validator.sh"];
+    machine.must(&check);
+    // The unit makes the directory of the state, which the user cannot.
+    machine.must(&["systemctl", "start", UNIT]);
+    machine.must(&["systemctl", "stop", UNIT]);
+    let as_user = [&["runuser", "-u", "sol", "--"][..], &check].concat();
+    let checked = machine.must(&as_user);
+    assert!(
+        checked.contains("it would run") || checked.contains("all is well"),
+        "{checked}"
+    );
+
+    machine.must(&["chmod", "644", "/home/sol/staked.json"]);
+    assert_eq!(machine.run(&as_user).status.code(), Some(1));
 }
 
 #[test]

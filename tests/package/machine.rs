@@ -116,7 +116,7 @@ impl Machine {
 
     /// The last lines of the journal.
     pub(crate) fn journal(&self) -> String {
-        self.says(&["journalctl", "--no-pager", "--lines=60"])
+        self.says(&["journalctl", "--no-pager", "--lines=100"])
     }
 
     /// One property of a unit, as `systemctl show` has it.

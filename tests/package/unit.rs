@@ -81,7 +81,7 @@ fn entries_of(machine: &Machine, matches: &[&str]) -> Vec<Value> {
 fn members_of_the_group_may_use_ctl_also_after_a_reload_and_others_may_not() {
     let voter = Voter::new();
     let machine = &voter.machine;
-    machine.must(&["useradd", "--groups", "validator-supervisor", "operator"]);
+    machine.must(&["useradd", "--groups", "validator-supervisor", "deputy"]);
     machine.must(&["useradd", "stranger"]);
     machine.must(&["systemctl", "start", UNIT]);
     let status_as = |user: &str| {
@@ -91,7 +91,7 @@ fn members_of_the_group_may_use_ctl_also_after_a_reload_and_others_may_not() {
             .success()
     };
     for _ in 0..2 {
-        for user in ["sol", "operator"] {
+        for user in ["sol", "deputy"] {
             assert!(
                 status_as(user),
                 "{user}\n{}",

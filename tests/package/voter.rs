@@ -36,6 +36,7 @@ pub(crate) struct Voter {
     pub(crate) chain: Chain,
     /// Its files lie in `/home/sol` of the machine.
     node: StandIn,
+    rpc_port: u16,
 }
 
 impl Voter {
@@ -51,13 +52,13 @@ impl Voter {
         let mut node = StandIn::new(&home, "a", chain.addr(), Protocol::Tower, &account, &staked)
             .expect("a stand-in");
         node.dir = "/home/sol".into();
-        node.more = ["--rpc-port", &free_port().to_string()]
-            .map(str::to_owned)
-            .to_vec();
+        let rpc_port = free_port();
+        node.more = ["--rpc-port".to_owned(), rpc_port.to_string()].to_vec();
         let voter = Self {
             machine,
             chain,
             node,
+            rpc_port,
         };
         voter.copy_validator();
         voter.configure();
@@ -89,10 +90,22 @@ impl Voter {
             assert!(text.contains(from), "no {from} in {}", path.display());
             std::fs::write(path, text.replace(from, to)).expect("an edited file");
         };
+        let config = "/etc/validator-supervisor/config.toml";
+        edit(config, "staked-identity.json", "staked.json");
         edit(
-            "/etc/validator-supervisor/config.toml",
-            "staked-identity.json",
-            "staked.json",
+            config,
+            "#ledger = \"/mnt/ledger\"",
+            "ledger = \"/home/sol/ledger\"",
+        );
+        edit(
+            config,
+            "#tower = \"/mnt/ledger\"",
+            "tower = \"/home/sol/tower\"",
+        );
+        edit(
+            config,
+            "#rpc = \"http://127.0.0.1:8899\"",
+            &format!("rpc = \"http://127.0.0.1:{}\"", self.rpc_port),
         );
         edit("/etc/default/validator-supervisor", "#COMMAND=", "COMMAND=");
     }
