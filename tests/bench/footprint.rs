@@ -13,10 +13,9 @@ use testkit::chain::{Chain, ChainSpec};
 use testkit::keys;
 use testkit::stand_in::{Protocol, StandIn, binary, until};
 
-use crate::AnyError;
 use crate::table::Table;
+use crate::{AnyError, built_into};
 
-const SUPERVISOR: &str = env!("CARGO_BIN_EXE_supervisor");
 /// 2.5 votes a second.
 const SLOT_MS: u64 = 400;
 const SOON_MS: u64 = 60_000;
@@ -29,6 +28,7 @@ const CPU_BUDGET_PERCENT: f64 = 0.5;
 /// A chain, a stand-in's files and a configuration.
 pub(crate) struct Lab {
     dir: PathBuf,
+    supervisor: PathBuf,
     chain: Chain,
     pub(crate) node: StandIn,
 }
@@ -63,6 +63,7 @@ impl Lab {
         std::fs::write(path("config.toml"), text)?;
         Ok(Self {
             dir: dir.to_owned(),
+            supervisor: built_into()?.join("supervisor"),
             chain,
             node,
         })
@@ -74,7 +75,7 @@ impl Lab {
             .create(true)
             .append(true)
             .open(self.dir.join("supervisor.log"))?;
-        let mut command = Command::new(SUPERVISOR);
+        let mut command = Command::new(&self.supervisor);
         command
             .args(["run", "--config"])
             .arg(self.dir.join("config.toml"))
@@ -88,7 +89,7 @@ impl Lab {
     }
 
     fn ctl(&self, words: &[&str]) -> std::io::Result<Value> {
-        let output = Command::new(SUPERVISOR)
+        let output = Command::new(&self.supervisor)
             .arg("ctl")
             .arg("--socket")
             .arg(self.dir.join("ctl.sock"))

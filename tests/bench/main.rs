@@ -43,7 +43,7 @@ fn measure_all() -> Result<(), AnyError> {
     // On the disk that the tree is on: a temporary directory may be memory, where fsync costs nothing.
     let dir = tempfile::Builder::new()
         .prefix("bench-")
-        .tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+        .tempdir_in(built_into()?)?;
     println!("{}\n", machine::describe(dir.path()));
     let mut table = Table::begin();
     votes::measure(&sub(dir.path(), "votes")?, &mut table)?;
@@ -58,4 +58,12 @@ fn sub(dir: &Path, name: &str) -> std::io::Result<PathBuf> {
     let dir = dir.join(name);
     std::fs::create_dir(&dir)?;
     Ok(dir)
+}
+
+/// target/<profile>, seen from target/<profile>/examples/bench.
+fn built_into() -> std::io::Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    let dir = own.ancestors().nth(2);
+    dir.map(Path::to_owned)
+        .ok_or_else(|| std::io::Error::other("this program is in no directory"))
 }
