@@ -119,7 +119,7 @@ impl Engine {
     }
 
     fn every_role_has_a_deadline(&self) -> Result<(), Violation> {
-        let not_begun = self.seq == 0;
+        let not_begun = !self.begun;
         let exempt = not_begun || self.exited || matches!(self.stage, Stage::Parked);
         demand(exempt || self.next_deadline().is_some(), || {
             format!(

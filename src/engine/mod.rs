@@ -97,6 +97,8 @@ pub struct Memory {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Engine {
     setup: Setup,
+    /// `Input::Begin` was taken.
+    begun: bool,
     stage: Stage,
     entered: Entered,
     child: Child,
@@ -149,6 +151,7 @@ impl Engine {
         let reclaims = memory.holds && setup.authority.alone && !memory.parked;
         Self {
             setup,
+            begun: false,
             stage: Stage::Starting(Launch::Backoff),
             entered: Entered {
                 at: now,
@@ -199,8 +202,11 @@ impl Engine {
             self.watch_lease(now);
         }
         match input {
-            Input::Begin if self.seq > 0 => {}
-            Input::Begin => self.launch(now),
+            Input::Begin if self.begun => {}
+            Input::Begin => {
+                self.begun = true;
+                self.launch(now);
+            }
             Input::Tick => self.tick(now),
             Input::Done(op, outcome) => self.done(now, op, outcome),
             Input::ChildReady => self.child_ready(now),

@@ -43,6 +43,10 @@ const FOUND: &[(u64, &str)] = &[
         20_870,
         "a demotion overtaken by a promotion was not answered for as long as the node voted",
     ),
+    (
+        31_204,
+        "a request before the beginning kept the engine from beginning",
+    ),
 ];
 
 fn main_seeds() -> (u64, Option<Duration>) {

@@ -159,6 +159,14 @@ fn a_late_refusal_to_start_ends_the_wait_for_a_death() {
 }
 
 #[test]
+fn a_request_before_the_beginning_does_not_keep_the_engine_from_beginning() {
+    let mut rig = Rig::with(setup(false), Memory::default());
+    rig.ask(1, Command::Demote);
+    assert_eq!(rig.feed(Input::Begin), ["link unstaked"]);
+    assert_eq!(rig.feed(Input::Begin), [""; 0]);
+}
+
+#[test]
 fn a_restarted_node_does_not_take_its_identity_back() {
     let mut rig = Rig::with(
         setup(false),
