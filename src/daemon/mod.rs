@@ -79,6 +79,8 @@ struct Daemon {
     config: Config,
     config_path: PathBuf,
     command: CommandLine,
+    /// The command shows nothing of the validator that it becomes.
+    command_is_script: bool,
     keys: Keys,
     link: IdentityLink,
     authority: Authority,

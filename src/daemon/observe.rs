@@ -76,15 +76,19 @@ impl Daemon {
         if !self.is_child(pid) {
             return None;
         }
+        let before = self.paths.clone();
         let problems = self.learn_from(pid, line).err().unwrap_or_default();
         for problem in &problems {
             tracing::error!(EVENT = "page", "{problem}; the validator is ended");
         }
-        match &self.child {
-            Some(child) if !problems.is_empty() => {
+        let known = self.paths == before;
+        if let Some(child) = &mut self.child {
+            if !problems.is_empty() {
                 child.process.signal(nix::sys::signal::Signal::SIGKILL);
+            } else if !known {
+                child.tasks.drain(..).for_each(|task| task.abort());
+                self.attend_validator(pid);
             }
-            _ => self.attend_child(pid),
         }
         None
     }
@@ -112,7 +116,6 @@ impl Daemon {
         if problems.is_empty() {
             Ok(())
         } else {
-            self.paths = None;
             Err(problems)
         }
     }

@@ -174,16 +174,22 @@ impl Daemon {
         )
     }
 
-    /// Follows the start of the child, as far as is known where to look.
+    /// Follows the start of the child. A start script is looked at until it shows what it has become, every time: it may have
+    /// been changed since the last.
     pub(super) fn attend_child(&mut self, pid: i32) {
         let events = self.events.clone();
-        let Some(child) = &mut self.child else { return };
-        let Some(paths) = &self.paths else {
-            return child
-                .tasks
-                .push(tokio::task::spawn_local(child::await_validator(
-                    pid, events,
-                )));
+        if let (true, Some(child)) = (self.command_is_script, &mut self.child) {
+            let awaiting = child::await_validator(pid, events);
+            child.tasks.push(tokio::task::spawn_local(awaiting));
+        }
+        self.attend_validator(pid);
+    }
+
+    /// As far as is known where to look.
+    pub(super) fn attend_validator(&mut self, pid: i32) {
+        let events = self.events.clone();
+        let (Some(child), Some(paths)) = (&mut self.child, &self.paths) else {
+            return;
         };
         let admin = Arc::new(AdminRpc::of_ledger(&paths.ledger));
         child
@@ -237,9 +243,9 @@ impl Daemon {
 
     fn install(&self, op: OpId, term: Term) {
         let Some(paths) = self.paths.clone() else {
-            let why =
-                "the ledger is not known before the start script has run: set validator.ledger";
-            return self.done(op, Outcome::Refused(why.into()));
+            // Known once the child is up, and tried again then.
+            let why = "the ledger is not known before the start script has run; validator.ledger is not set";
+            return self.done(op, Outcome::Failed(why.into()));
         };
         let (authority, identity, events) = (
             self.authority.clone(),

@@ -49,6 +49,7 @@ pub(super) struct Prepared {
     pub(super) paths: Option<ValidatorPaths>,
     pub(super) vote_account: Option<VoteAccount>,
     pub(super) command: process::CommandLine,
+    pub(super) command_is_script: bool,
 }
 
 #[derive(Debug, Default)]
@@ -112,6 +113,7 @@ pub(super) fn look(loaded: &mut Loaded, argv: &[OsString]) -> (Findings, Option<
                 paths,
                 vote_account: line.vote_account.clone(),
                 command,
+                command_is_script: !line.is_validator,
             })
         }
         _ => None,

@@ -30,9 +30,14 @@ impl Recorder {
     pub(super) fn start(state_dir: &Path) -> Self {
         let (sender, lines) = sync_channel(LINES_WAITING_MAX);
         let path = state_dir.join("flight.log");
-        let thread = std::thread::Builder::new().name("recorder".into()).stack_size(128 * 1024);
+        let thread = std::thread::Builder::new()
+            .name("recorder".into())
+            .stack_size(128 * 1024);
         let started = thread.spawn(move || write_all(&path, &lines));
-        Self { lines: started.ok().map(|_| sender), dropped: 0 }
+        Self {
+            lines: started.ok().map(|_| sender),
+            dropped: 0,
+        }
     }
 
     /// Records one step. No input and no effect carries a secret.
@@ -46,7 +51,11 @@ impl Recorder {
             let _ = write!(line, "\n    {effect:?}");
         }
         if self.dropped > 0 {
-            let _ = write!(line, "\n    ({} steps before this one were not recorded)", self.dropped);
+            let _ = write!(
+                line,
+                "\n    ({} steps before this one were not recorded)",
+                self.dropped
+            );
         }
         line.push('\n');
         match lines.try_send(line) {
@@ -61,7 +70,9 @@ fn is_routine(input: &Input) -> bool {
         input,
         Input::Tick
             | Input::Gate(_)
-            | Input::Observed(Observation::Own { .. } | Observation::OwnSilent | Observation::ChainVote { .. })
+            | Input::Observed(
+                Observation::Own { .. } | Observation::OwnSilent | Observation::ChainVote { .. }
+            )
     )
 }
 

@@ -16,8 +16,8 @@ use super::event::Event;
 use super::history::History;
 use super::memory::ParkedFlag;
 use super::perform::chain;
-use super::recorder::Recorder;
 use super::preflight::{self, Level, Prepared};
+use super::recorder::Recorder;
 use super::worker::Worker;
 use super::{Daemon, Inbox, clock, journal, signals};
 use crate::authority::Authority;
@@ -134,6 +134,7 @@ fn build(
         paths,
         vote_account,
         command,
+        command_is_script,
     } = prepared;
     let authority = Authority::Local(Arc::new(Local::open(
         &config.state_dir,
@@ -154,6 +155,7 @@ fn build(
         engine: Engine::new(setup(&config, &authority), memory, clock::now()),
         config_path: args.config.clone(),
         command,
+        command_is_script,
         keys,
         link,
         paths,

@@ -26,12 +26,24 @@ pub fn user_of(ledger: &Path) -> io::Result<Option<LedgerUser>> {
         other => other?,
     };
     let locks = std::fs::read_to_string("/proc/locks")?;
-    Ok(
-        holder_in(&locks, file.dev(), file.ino()).map(|pid| LedgerUser {
-            pid,
-            name: name_of(pid),
-        }),
-    )
+    let pid = holder_in(&locks, file.dev(), file.ino())
+        // Some file systems (btrfs, overlayfs) show a file under another device than the kernel's list of locks.
+        .or_else(|| holders_of_inode(&locks, file.ino()).find(|pid| has_open(*pid, &file)));
+    Ok(pid.map(|pid| LedgerUser {
+        pid,
+        name: name_of(pid),
+    }))
+}
+
+/// Whether a process has this very file open.
+fn has_open(pid: Pid, file: &std::fs::Metadata) -> bool {
+    let open = std::fs::read_dir(format!("/proc/{pid}/fd"))
+        .into_iter()
+        .flatten();
+    open.flatten().any(|fd| {
+        std::fs::metadata(fd.path())
+            .is_ok_and(|open| (open.dev(), open.ino()) == (file.dev(), file.ino()))
+    })
 }
 
 /// Two processes in the same control group, other than the root one, belong to the same unit.
@@ -54,19 +66,32 @@ fn name_of(pid: Pid) -> String {
         .map_or_else(|_| "a process".into(), |name| name.trim_end().into())
 }
 
-/// Lines read like `1: FLOCK  ADVISORY  WRITE 1234 fe:00:5678 0 EOF`, the device as two hexadecimal halves.
 fn holder_in(locks: &str, device: u64, inode: u64) -> Option<Pid> {
-    let file = format!(
-        "{:02x}:{:02x}:{inode}",
-        nix::sys::stat::major(device),
-        nix::sys::stat::minor(device)
-    );
-    locks.lines().find_map(|line| {
-        let mut words = line.split_whitespace();
-        let at = words.position(|word| word == "WRITE")?;
-        let waits = line.contains("->") && at > 0;
+    let (major, minor) = (nix::sys::stat::major(device), nix::sys::stat::minor(device));
+    let file = format!("{major:02x}:{minor:02x}:{inode}");
+    holders(locks)
+        .find(|(_, held)| *held == file)
+        .map(|(pid, _)| pid)
+}
+
+fn holders_of_inode(locks: &str, inode: u64) -> impl Iterator<Item = Pid> {
+    let end = format!(":{inode}");
+    holders(locks)
+        .filter(move |(_, held)| held.ends_with(&end))
+        .map(|(pid, _)| pid)
+}
+
+/// Who holds a lock on which file. Lines read like `1: FLOCK  ADVISORY  WRITE 1234 fe:00:5678 0 EOF`, the device as two
+/// hexadecimal halves; those with `->` wait.
+fn holders(locks: &str) -> impl Iterator<Item = (Pid, &str)> {
+    locks.lines().filter_map(|line| {
+        let mut words = line
+            .split_whitespace()
+            .skip_while(|word| *word != "WRITE")
+            .skip(1);
         let pid: i32 = words.next()?.parse().ok()?;
-        (!waits && pid > 0 && words.next() == Some(&file)).then(|| Pid::from_raw(pid))
+        let file = words.next()?;
+        (!line.contains("->") && pid > 0).then(|| (Pid::from_raw(pid), file))
     })
 }
 
@@ -98,5 +123,9 @@ mod tests {
         let device = nix::sys::stat::makedev(0xfe, 0);
         assert_eq!(holder_in(locks, device, 42), Some(Pid::from_raw(77)));
         assert_eq!(holder_in(locks, device, 43), None);
+        assert_eq!(
+            holders_of_inode(locks, 42).collect::<Vec<_>>(),
+            [Pid::from_raw(77)]
+        );
     }
 }

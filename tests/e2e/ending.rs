@@ -108,6 +108,22 @@ fn a_killed_supervisor_takes_the_validator_with_it_also_behind_a_start_script() 
     lab.end();
 }
 
+/// One that votes dies of its gate already.
+#[test]
+fn a_killed_supervisor_takes_a_validator_with_it_that_does_not_vote() {
+    let mut lab = Lab::new(Protocol::Tower);
+    lab.start();
+    lab.await_role("standby");
+    let child = lab.await_child();
+    lab.signal(Signal::SIGKILL);
+    lab.ended();
+    assert!(
+        until(SOON_MS, || !lives(child)),
+        "the validator outlives its supervisor"
+    );
+    lab.end();
+}
+
 #[test]
 fn a_supervisor_that_stands_still_lets_no_vote_out_and_goes_on_after() {
     let lab = Lab::voting(Protocol::Tower);

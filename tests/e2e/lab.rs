@@ -5,6 +5,7 @@
 use serde_json::Value;
 use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use testkit::chain::{Chain, ChainSpec};
@@ -22,6 +23,9 @@ pub(crate) struct Lab {
     pub(crate) identity: String,
     /// More of the supervisor's environment.
     pub(crate) environment: Vec<(String, String)>,
+    /// The supervisor's binary, and the user to run it as; `None`: ours.
+    pub(crate) program: PathBuf,
+    pub(crate) uid: Option<u32>,
     supervisor: Option<Child>,
 }
 
@@ -52,6 +56,8 @@ impl Lab {
             node,
             identity,
             environment: Vec::new(),
+            program: env!("CARGO_BIN_EXE_supervisor").into(),
+            uid: None,
             supervisor: None,
         };
         lab.configure("");
@@ -155,7 +161,10 @@ impl Lab {
             .append(true)
             .open(self.log_path())
             .expect("a log");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_supervisor"));
+        let mut command = Command::new(&self.program);
+        if let Some(uid) = self.uid {
+            command.uid(uid).gid(uid);
+        }
         command
             .args(["run", "--config"])
             .arg(self.config())

@@ -85,3 +85,68 @@ fn a_stop_ends_the_validator_and_a_new_start_votes_on() {
     lab.await_votes(5);
     lab.end();
 }
+
+#[test]
+fn a_restart_on_an_operators_word_votes_on() {
+    let lab = Lab::voting(Protocol::Alpenglow);
+    let child = lab.await_child();
+    lab.must(&["restart"]);
+    lab.await_next_child_voting(child);
+    lab.end();
+}
+
+#[test]
+fn a_demotion_while_the_validator_comes_back_is_obeyed() {
+    let lab = Lab::voting(Protocol::Tower);
+    lab.node.faults(&[("start_ms", "3000")]).expect("a fault");
+    let child = lab.await_child();
+    crate::lab::signal(child, Signal::SIGKILL);
+    assert!(
+        until(SOON_MS, || lab.child().is_some_and(|pid| pid != child)),
+        "{}",
+        lab.log()
+    );
+    lab.must(&["demote"]);
+    lab.chain.demoted(&lab.identity, Some("a"));
+    lab.node.faults(&[]).expect("no fault");
+    lab.await_role("parked");
+    lab.chain.let_slots_pass(10);
+    lab.end();
+}
+
+/// Without the right to install filters the gate works by giving up the right to gain others.
+#[test]
+fn a_supervisor_without_privileges_gates_votes_too() {
+    const NOBODY: u32 = 65_534;
+    let mut lab = Lab::new(Protocol::Tower);
+    lab.program = lab.path("supervisor");
+    std::fs::copy(env!("CARGO_BIN_EXE_supervisor"), &lab.program).expect("a copy");
+    let mut words = lab.words();
+    let stand_in = lab.path("stand-in-validator");
+    std::fs::copy(&words[0], &stand_in).expect("a copy");
+    words[0] = stand_in.display().to_string();
+    lab.uid = Some(NOBODY);
+    give(lab.dir.path(), NOBODY);
+    lab.start_command(&words);
+    lab.promote_first();
+    let child = lab.await_child();
+    let status = std::fs::read_to_string(format!("/proc/{child}/status")).expect("its status");
+    assert!(
+        status.contains("NoNewPrivs:\t1") && status.contains("Seccomp:\t2"),
+        "{status}"
+    );
+    lab.must(&["demote"]);
+    lab.chain.demoted(&lab.identity, Some("a"));
+    lab.chain.let_slots_pass(10);
+    lab.end();
+}
+
+fn give(path: &std::path::Path, to: u32) {
+    std::os::unix::fs::lchown(path, Some(to), Some(to))
+        .expect("a new owner, for which this test needs to be run as root");
+    if path.is_dir() && !path.is_symlink() {
+        for entry in std::fs::read_dir(path).expect("a directory").flatten() {
+            give(&entry.path(), to);
+        }
+    }
+}

@@ -100,3 +100,30 @@ fn a_script_that_hides_a_validator_without_rpc_is_ended_with_the_key_to_set() {
     );
     lab.end();
 }
+
+#[test]
+fn a_script_that_hides_the_ledger_votes_on_after_its_supervisor_was_killed() {
+    let mut lab = Lab::new(Protocol::Tower);
+    lab.configure_identity(&link_of(&lab), "");
+    let words = lab.start_script("");
+    lab.start_command(&words);
+    lab.promote_first();
+    lab.signal(nix::sys::signal::Signal::SIGKILL);
+    lab.ended();
+    lab.start_command(&words);
+    lab.await_role("active");
+    lab.await_votes(3);
+    // A script that was changed since is looked at again.
+    let child = lab.await_child();
+    lab.node.link("staked.json").expect("a link");
+    let changed = std::fs::read_to_string(&words[0])
+        .expect("the script")
+        .replace("identity.json", "staked.json");
+    std::fs::write(&words[0], changed).expect("another script");
+    lab.node
+        .faults(&[("start_ms", "20000")])
+        .expect("time to look at it");
+    crate::lab::signal(child, nix::sys::signal::Signal::SIGKILL);
+    lab.await_log("differs from --identity");
+    lab.end();
+}
