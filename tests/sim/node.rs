@@ -4,7 +4,7 @@ use crate::child::Child;
 use crate::client::Client;
 use crate::record::Record;
 use crate::store::Disk;
-use validator_supervisor::engine::values::{Identity, Millis, OpId, RecordMark};
+use validator_supervisor::engine::values::{Identity, Millis, OpId, RecordMark, RequestId};
 use validator_supervisor::engine::vote_gate::VoteGate;
 use validator_supervisor::engine::{Engine, GateFacts, Setup};
 
@@ -19,8 +19,9 @@ pub(crate) struct Node {
     pub(crate) sup: Option<Sup>,
     pub(crate) child: Option<Child>,
     pub(crate) trouble: Trouble,
-    /// The last command that wanted it to vote, and the last answered `demote`.
+    /// When it was last told to vote, and when each `demote` reached it; whether the last word was an answered `demote`.
     pub(crate) wanted_up: u64,
+    pub(crate) wanted_off: std::collections::BTreeMap<RequestId, u64>,
     pub(crate) demoted: bool,
     /// What happens when it moves again.
     pub(crate) stalled: std::collections::VecDeque<crate::world::Event>,

@@ -73,6 +73,7 @@ impl World {
     pub(crate) fn tell(&mut self, node: usize, life: u64, input: Input) {
         let now = Millis(self.now);
         let (flags, demoted) = (matches!(&input, Input::Asked(..)), self.nodes[node].demoted);
+        self.note_wish(node, &input);
         if let Input::Forgotten(request) = &input {
             self.requests.remove(request);
         }
@@ -97,6 +98,25 @@ impl World {
             self.perform(node, life, effect);
         }
         self.plan_wake(node, life);
+    }
+
+    /// What counts is the order in which wishes reach the engine.
+    fn note_wish(&mut self, node: usize, input: &Input) {
+        let Input::Asked(request, command) = input else {
+            return;
+        };
+        self.next_id += 1;
+        let n = &mut self.nodes[node];
+        match command {
+            Command::Promote(_) | Command::Resume => {
+                n.wanted_up = self.next_id;
+                n.demoted = false;
+            }
+            Command::Demote => {
+                n.wanted_off.insert(*request, self.next_id);
+            }
+            _ => {}
+        }
     }
 
     fn plan_wake(&mut self, node: usize, life: u64) {
@@ -349,7 +369,10 @@ impl World {
             )));
         };
         let n = &mut self.nodes[node];
-        if command == Command::Demote && verdict == Verdict::Done && request.0 > n.wanted_up {
+        if command == Command::Demote
+            && verdict == Verdict::Done
+            && n.wanted_off.get(&request).copied() > Some(n.wanted_up)
+        {
             n.demoted = true;
         }
     }
@@ -360,10 +383,6 @@ impl World {
         };
         self.next_id += 1;
         let request = RequestId(self.next_id);
-        if matches!(command, Command::Promote(_) | Command::Resume) {
-            self.nodes[node].wanted_up = request.0;
-            self.nodes[node].demoted = false;
-        }
         self.requests.insert(request, (node, life, command.clone()));
         self.after(
             0,

@@ -591,6 +591,7 @@ fn new_node(index: usize, local: bool, rng: &mut Rng) -> Node {
         child: None,
         trouble: Trouble::default(),
         wanted_up: 0,
+        wanted_off: BTreeMap::new(),
         demoted: false,
         stalled: Default::default(),
     }
