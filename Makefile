@@ -11,10 +11,16 @@ SHELL := bash
 # The stages share one machine and one target directory: in order, one at a time.
 .NOTPARALLEL:
 
+export SUPERVISOR_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/validator-supervisor
+
 stage := tests/support/stage
 tools = $$(packaging/install-tools $(1) | tail -n 1)
 # One selection of packages and targets, so that nothing is built twice.
 both := --locked --package validator-supervisor --package testkit
+# Booting a machine to install packages on takes root; building the test does not.
+ifneq ($(shell id -u),0)
+as_root := --config "target.'cfg(unix)'.runner = ['sudo', '--preserve-env=SUPERVISOR_DEB,SUPERVISOR_CACHE']"
+endif
 
 .PHONY: help
 help: ## list the targets
@@ -79,7 +85,8 @@ test-units: ## does systemd understand the unit and the drop-in?
 .PHONY: test-package
 test-package: ## the package on a machine with systemd (as root)
 	@deb=$$(packaging/build-deb | tail -n 1); \
-	SUPERVISOR_DEB=$$deb cargo test --locked --test package -- --test-threads=2
+	tests/support/install-packages debootstrap; \
+	SUPERVISOR_DEB=$$deb cargo test --locked $(as_root) --test package -- --test-threads=2
 
 .PHONY: install-tools
 install-tools: packages ## install the pinned cargo tools into the cache
