@@ -16,7 +16,7 @@ fn three_commits(dir: &Path) -> Local {
 }
 
 fn refusal(dir: &Path) -> String {
-    let error = Local::open(dir, IDENTITY).err().expect("a refusal");
+    let error = Local::open(dir, IDENTITY).expect_err("a refusal");
     let text = error.to_string();
     assert!(
         text.contains(&dir.display().to_string()),
@@ -107,7 +107,7 @@ fn the_files_of_another_identity_are_refused() {
     let other = [8; 32];
     for gone in ["holding", "none"] {
         let _ = std::fs::remove_file(dir.path().join(gone));
-        let error = Local::open(dir.path(), other).err().expect("a refusal");
+        let error = Local::open(dir.path(), other).expect_err("a refusal");
         assert!(
             matches!(&error, OpenError::OtherIdentity { found, .. } if *found == IDENTITY),
             "{error}"

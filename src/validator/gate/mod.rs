@@ -182,11 +182,7 @@ impl Gate {
         while !quiet.is_zero() && (meter.waiting() > 0 || meter.silence() < quiet) {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        let mut state = self.shared.state();
-        state.gate.close();
-        state.refusing = quiet.is_zero();
-        drop(state);
-        self.shared.changed.notify_all();
+        self.shut(quiet.is_zero(), false);
         while meter.waiting() > 0 {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
@@ -195,12 +191,20 @@ impl Gate {
 
     /// Ends it: what waits is refused, and whatever the child asks from then on fails.
     pub fn end(&self) {
+        self.shut(true, true);
+    }
+
+    fn shut(&self, refusing: bool, ended: bool) {
         let mut state = self.shared.state();
         state.gate.close();
-        state.refusing = true;
-        state.ended = true;
+        state.refusing = refusing;
+        state.ended |= ended;
         drop(state);
         self.shared.changed.notify_all();
+        if refusing {
+            // Its commit may hang. One that succeeds all the same makes the record newer than what was sent.
+            self.shared.refuse_in_hand(Duration::ZERO);
+        }
     }
 
     /// The checksum of the last record that was committed or installed.
@@ -260,20 +264,26 @@ impl Shared {
     /// Refuses a vote whose commit hangs, as on a disk that does not answer: nothing else can reach the committer.
     fn refuse_overdue(&self) {
         let hold_max = self.hold_max();
+        if self.refuse_in_hand(hold_max + OVERDUE) {
+            let ms = hold_max.as_millis();
+            self.report(GateEvent::Refused {
+                slot: None,
+                why: format!(
+                    "its commit did not return within gate.hold_max ({ms} ms): does the disk or the authority hang?"
+                ),
+            });
+        }
+    }
+
+    /// Refuses the vote whose commit is under way, if it has waited for longer than that.
+    fn refuse_in_hand(&self, longer_than: Duration) -> bool {
         let mut in_hand = lock(&self.in_hand);
-        let Some((question, _)) =
-            in_hand.take_if(|(_, arrived)| arrived.elapsed() > hold_max + OVERDUE)
-        else {
-            return;
-        };
-        self.listener.refuse(&question);
-        drop(in_hand);
-        self.reports.meter.refused();
-        let ms = hold_max.as_millis();
-        self.report(GateEvent::Refused {
-            slot: None,
-            why: format!("its commit did not return within gate.hold_max ({ms} ms): does the disk or the authority hang?"),
-        });
+        let taken = in_hand.take_if(|(_, arrived)| arrived.elapsed() > longer_than);
+        if let Some((question, _)) = taken {
+            self.listener.refuse(&question);
+            self.reports.meter.refused();
+        }
+        taken.is_some()
     }
 
     /// Nobody listens only when the supervisor ends.
