@@ -384,6 +384,14 @@ fn ledger(findings: &mut Findings, paths: &ValidatorPaths, keys: Option<&Keys>) 
                 ),
             );
         }
+        Ok(Some(user)) if ledger_lock::is_ending(user.pid) => findings.add(
+            "ledger",
+            Level::Warning,
+            format!(
+                "{} (pid {}) was killed and has not ended yet; `run` waits for it",
+                user.name, user.pid
+            ),
+        ),
         Ok(Some(user)) => findings.add(
             "ledger",
             Level::Error,

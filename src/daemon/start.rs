@@ -40,6 +40,11 @@ const CTL_WAITING_MAX: usize = 64;
 /// How long a left-over validator gets to die.
 const STALE_WITHIN: Duration = Duration::from_secs(30);
 
+/// How long no vote must have come before the gate closes in a demotion. One that comes later is refused, and costs a restart of
+/// the validator; waiting delays the node that votes next, where there is one.
+const QUIET_MS: u64 = 50;
+const QUIET_ALONE_MS: u64 = 250;
+
 /// Runs the supervisor until it ends.
 #[must_use]
 pub fn run(args: &RunArgs) -> ExitCode {
@@ -268,7 +273,11 @@ pub(super) fn setup(config: &Config, authority: &Authority) -> Setup {
         timing: Timing {
             step_ms: 5_000,
             promote_ms: 30_000,
-            gate_quiet_ms: 50,
+            gate_quiet_ms: if authority.is_alone() {
+                QUIET_ALONE_MS
+            } else {
+                QUIET_MS
+            },
             start_ms: 3_600_000,
             exit_ms: stop_ms / 2,
             term_ms: stop_ms - stop_ms / 2,
@@ -310,7 +319,8 @@ fn lock_state_dir(dir: &Path) -> Result<Flock<File>, AnyError> {
 fn end_stale_validator(paths: &ValidatorPaths) -> Result<(), AnyError> {
     let until = Instant::now() + STALE_WITHIN;
     while let Some(user) = ledger_lock::user_of(&paths.ledger)? {
-        if !ledger_lock::same_unit(user.pid) {
+        let ending = ledger_lock::is_ending(user.pid);
+        if !ending && !ledger_lock::same_unit(user.pid) {
             return Err(format!(
                 "{} is in use by {} (pid {}): stop that validator first",
                 paths.ledger.display(),
@@ -326,14 +336,16 @@ fn end_stale_validator(paths: &ValidatorPaths) -> Result<(), AnyError> {
             )
             .into());
         }
-        tracing::warn!(
-            EVENT = "stale-validator",
-            CHILD_PID = user.pid.as_raw(),
-            "ending {} (pid {}), left over from an earlier run",
-            user.name,
-            user.pid
-        );
-        let _ = kill(user.pid, Signal::SIGKILL);
+        if !ending {
+            tracing::warn!(
+                EVENT = "stale-validator",
+                CHILD_PID = user.pid.as_raw(),
+                "ending {} (pid {}), left over from an earlier run",
+                user.name,
+                user.pid
+            );
+            let _ = kill(user.pid, Signal::SIGKILL);
+        }
         std::thread::sleep(Duration::from_millis(100));
     }
     Ok(())

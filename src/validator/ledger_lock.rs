@@ -61,6 +61,31 @@ pub fn same_unit(pid: Pid) -> bool {
     ours.is_some() && ours == group(&pid.to_string())
 }
 
+/// Whether a process has been killed and only takes its time: a validator has much memory to give back, and keeps its lock until
+/// that is done.
+#[must_use]
+pub fn is_ending(pid: Pid) -> bool {
+    // Between taking the signal and giving back memory a process shows neither, for an instant.
+    (0..3).any(|look| {
+        std::thread::sleep(std::time::Duration::from_millis(10 * look));
+        shows_its_end(pid)
+    })
+}
+
+fn shows_its_end(pid: Pid) -> bool {
+    let read = |name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}"));
+    let has_sigkill = |line: &str| {
+        let mask = line
+            .strip_prefix("SigPnd:")
+            .or(line.strip_prefix("ShdPnd:"));
+        let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+        mask.is_some_and(|mask| mask >> (libc::SIGKILL - 1) & 1 == 1)
+    };
+    // Its command line is in the memory that it gives back first.
+    read("cmdline").map_or(true, |line| line.is_empty())
+        || read("status").is_ok_and(|status| status.lines().any(has_sigkill))
+}
+
 fn name_of(pid: Pid) -> String {
     std::fs::read_to_string(format!("/proc/{pid}/comm"))
         .map_or_else(|_| "a process".into(), |name| name.trim_end().into())
@@ -114,6 +139,19 @@ mod tests {
         );
         drop(lock);
         assert_eq!(user_of(ledger.path())?, None);
+        Ok(())
+    }
+
+    #[test]
+    fn a_process_that_ends_is_told_from_one_that_lives() -> io::Result<()> {
+        let mut child = std::process::Command::new("sleep").arg("1000").spawn()?;
+        let pid = Pid::from_raw(child.id() as i32);
+        assert!(!is_ending(pid));
+        child.kill()?;
+        // Pending at once, then without memory, then waiting to be reaped.
+        assert!(is_ending(pid));
+        child.wait()?;
+        assert!(is_ending(pid));
         Ok(())
     }
 

@@ -256,6 +256,8 @@ impl Lab {
     /// Slots go by, and no vote is sent.
     #[track_caller]
     pub(crate) fn expect_silence(&self, slots: u64) {
+        // What was let out before is on its way.
+        self.chain.let_slots_pass(4);
         self.chain.settle();
         let votes = self.chain.votes().len();
         self.chain.let_slots_pass(slots);
