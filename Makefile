@@ -68,7 +68,7 @@ format: ## is everything formatted?
 
 .PHONY: lints
 lints: packages ## clippy on every target; warnings are errors
-	cargo clippy $(both) --all-targets -- --deny warnings
+	cargo clippy $(both) --all-targets --test real -- --deny warnings
 
 .PHONY: test-rust
 test-rust: packages ## unit tests, simulation and end-to-end tests

@@ -3,13 +3,13 @@
 
 pub mod admin_rpc;
 pub mod command_line;
+pub mod gate;
 pub mod identity_link;
 pub mod identity_link_watch;
 pub mod keypair;
-pub mod paths;
-pub mod pubkey;
-pub mod record;
-pub mod gate;
-pub mod process;
 pub mod ledger_lock;
 pub mod limits;
+pub mod paths;
+pub mod process;
+pub mod pubkey;
+pub mod record;

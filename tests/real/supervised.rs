@@ -47,28 +47,57 @@ fn life(protocol: Protocol) {
     let lab = Lab::new(&cluster);
     let script = lab.start_script();
     let mut supervisor = lab.start(&[script.into_os_string()]);
-    lab.step("a start script that execs the validator: up, unstaked and muted", |lab| lab.await_role("standby"));
-    lab.step("promoted: votes land on the chain through the gate", |lab| {
-        lab.must(&["promote", "--first-vote"]);
-        lab.await_votes();
-    });
-    lab.step("ten demotions, no vote follows; promoted again, the record goes on", |lab| {
-        (0..DEMOTIONS).for_each(|_| lab.demote_and_promote());
-    });
-    lab.step("a commit held for 3 s: voting goes on after it", Lab::hold_a_commit);
-    lab.step("a refused commit: the validator exits, the vote is not sent", Lab::refuse_a_commit);
+    lab.step(
+        "a start script that execs the validator: up, unstaked and muted",
+        |lab| lab.await_role("standby"),
+    );
+    lab.step(
+        "promoted: votes land on the chain through the gate",
+        |lab| {
+            lab.must(&["promote", "--first-vote"]);
+            lab.await_votes();
+        },
+    );
+    lab.step(
+        "ten demotions, no vote follows; promoted again, the record goes on",
+        |lab| {
+            (0..DEMOTIONS).for_each(|_| lab.demote_and_promote());
+        },
+    );
+    lab.step(
+        "a commit held for 3 s: voting goes on after it",
+        Lab::hold_a_commit,
+    );
+    lab.step(
+        "a refused commit: the validator exits, the vote is not sent",
+        Lab::refuse_a_commit,
+    );
     lab.step("promoted after it: votes land", |lab| {
         lab.await_role("standby");
         lab.must(&["promote"]);
         lab.await_votes();
     });
-    lab.step("supervisor killed -9: the validator ends, no vote follows", |lab| lab.kill_supervisor(&mut supervisor));
-    let _supervisor = lab.start(&lab.node.argv());
-    lab.step("started again, without a script: votes land from the record", |lab| {
-        lab.await_role("active");
-        lab.await_votes();
+    lab.step(
+        "supervisor killed -9: the validator ends, no vote follows",
+        |lab| lab.kill_supervisor(&mut supervisor),
+    );
+    let supervisor = lab.start(&lab.node.argv());
+    lab.step(
+        "started again, without a script: votes land from the record",
+        |lab| {
+            lab.await_role("active");
+            lab.await_votes();
+        },
+    );
+    lab.step("stopped in order: no vote follows", |lab| {
+        lab.stop(supervisor)
     });
-    lab.step("stopped in order: no vote follows", |lab| lab.stop(_supervisor));
+    lab.step("taken out: the bare validator votes on", Lab::vote_bare);
+    let _supervisor = lab.start(&lab.node.argv());
+    lab.step(
+        "put back: votes go on from the bare validator's record",
+        Lab::go_on_from_bare,
+    );
 }
 
 /// One of our nodes under a supervisor, with its state directory on a disk that the test can make fail.
@@ -84,7 +113,11 @@ struct Lab<'a> {
 impl<'a> Lab<'a> {
     fn new(cluster: &'a Cluster) -> Self {
         let node = cluster.node("a");
-        let dir = node.ledger().parent().expect("the ledger lies in the node's directory").to_owned();
+        let dir = node
+            .ledger()
+            .parent()
+            .expect("the ledger lies in the node's directory")
+            .to_owned();
         let state = StateDisk::mount(dir.join("state"));
         let lab = Self {
             cluster,
@@ -124,10 +157,17 @@ impl<'a> Lab<'a> {
     }
 
     fn start_script(&self) -> PathBuf {
-        let words: Vec<String> = self.node.argv().iter().map(|word| format!("'{}'", word.display())).collect();
+        let words: Vec<String> = self
+            .node
+            .argv()
+            .iter()
+            .map(|word| format!("'{}'", word.display()))
+            .collect();
         let path = self.dir.join("start.sh");
-        fs::write(&path, format!("#!/bin/sh\nexec {}\n", words.join(" "))).expect("write the start script");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("make the start script executable");
+        fs::write(&path, format!("#!/bin/sh\nexec {}\n", words.join(" ")))
+            .expect("write the start script");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
+            .expect("make the start script executable");
         path
     }
 
@@ -142,12 +182,20 @@ impl<'a> Lab<'a> {
     fn step(&self, what: &str, run: impl FnOnce(&Self)) {
         let started = Instant::now();
         run(self);
-        eprintln!("{:?}: {what} ({:.1} s)", self.cluster.protocol, started.elapsed().as_secs_f64());
+        eprintln!(
+            "{:?}: {what} ({:.1} s)",
+            self.cluster.protocol,
+            started.elapsed().as_secs_f64()
+        );
     }
 
     fn ctl(&self, words: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_supervisor"));
-        command.arg("ctl").arg("--socket").arg(self.socket()).args(words);
+        command
+            .arg("ctl")
+            .arg("--socket")
+            .arg(self.socket())
+            .args(words);
         command.output().expect("run supervisor ctl")
     }
 
@@ -155,54 +203,87 @@ impl<'a> Lab<'a> {
     fn must(&self, words: &[&str]) {
         let output = self.ctl(words);
         let said = [output.stdout, output.stderr].concat();
-        assert!(output.status.success(), "ctl {words:?}: {}: {}", output.status, String::from_utf8_lossy(&said));
+        assert!(
+            output.status.success(),
+            "ctl {words:?}: {}: {}",
+            output.status,
+            String::from_utf8_lossy(&said)
+        );
     }
 
     fn status(&self) -> Option<Value> {
-        let mut line: Value = serde_json::from_slice(&self.ctl(&["--json", "status"]).stdout).ok()?;
-        Some(line["status"].take()).filter(|status| !status.is_null()).or(Some(line))
+        let mut line: Value =
+            serde_json::from_slice(&self.ctl(&["--json", "status"]).stdout).ok()?;
+        Some(line["status"].take())
+            .filter(|status| !status.is_null())
+            .or(Some(line))
     }
 
     #[track_caller]
     fn await_role(&self, role: &str) {
-        until(&format!("the role {role}"), UP_WITHIN, || self.status().filter(|status| status["role"] == role));
+        until(&format!("the role {role}"), UP_WITHIN, || {
+            self.status().filter(|status| status["role"] == role)
+        });
     }
 
     #[track_caller]
     fn await_votes(&self) {
         let now = self.chain.slot().expect("the bootstrap answers");
-        self.chain.wait_until_our_vote_at_or_after(now + 2, VOTES_WITHIN);
+        self.chain
+            .wait_until_our_vote_at_or_after(now + 2, VOTES_WITHIN);
     }
 
     fn commits(&self) -> u64 {
-        self.status().and_then(|status| status["gate"]["commits"].as_u64()).expect("a status")
+        self.status()
+            .and_then(|status| status["gate"]["commits"].as_u64())
+            .expect("a status")
     }
 
     fn record(&self) -> VoteRecord {
-        let stored = Local::open(&self.state.0, *self.identity.as_bytes()).and_then(|local| local.record());
-        let stored = stored.expect("the committed record is readable").expect("there is one");
-        record::parse(stored.mark.kind, &stored.bytes, &self.identity).expect("the committed record is a record")
+        let stored =
+            Local::open(&self.state.0, *self.identity.as_bytes()).and_then(|local| local.record());
+        let stored = stored
+            .expect("the committed record is readable")
+            .expect("there is one");
+        record::parse(stored.mark.kind, &stored.bytes, &self.identity)
+            .expect("the committed record is a record")
     }
 
     fn demote_and_promote(&self) {
         self.must(&["demote"]);
         let before = self.record();
-        self.chain.assert_no_vote_of_ours_after(before.last_slot, WATCHED_SLOTS);
-        assert_eq!(self.record().sha256, before.sha256, "a record was committed after the demotion");
+        self.chain
+            .assert_no_vote_of_ours_after(before.last_slot, WATCHED_SLOTS);
+        assert_eq!(
+            self.record().sha256,
+            before.sha256,
+            "a record was committed after the demotion"
+        );
         self.must(&["promote"]);
         self.await_votes();
-        record::may_follow(&self.record(), &before).expect("the record goes on from the one before");
+        record::may_follow(&self.record(), &before)
+            .expect("the record goes on from the one before");
     }
 
     fn hold_a_commit(&self) {
         self.state.make_read_only();
-        until("a vote waits", VOTES_WITHIN, || self.status().filter(|status| status["gate"]["waiting"] == 1));
+        until("a vote waits", VOTES_WITHIN, || {
+            self.status()
+                .filter(|status| status["gate"]["waiting"] == 1)
+        });
         let (commits, last) = (self.commits(), self.record().last_slot);
         let held = Instant::now();
         while held.elapsed() < HELD {
-            assert_eq!(self.commits(), commits, "a vote went out without its commit");
+            assert_eq!(
+                self.commits(),
+                commits,
+                "a vote went out without its commit"
+            );
             let landed = self.chain.our_last_vote().expect("the bootstrap answers");
-            assert!(landed <= last, "the vote for slot {landed} is on the chain, the last commit is for {last}");
+            assert!(
+                landed <= last,
+                "the vote for slot {landed} is on the chain, the last commit is for {last}"
+            );
         }
         self.state.make_writable();
         self.await_votes();
@@ -214,7 +295,10 @@ impl<'a> Lab<'a> {
         let pid = self.status().expect("a status")["validator"]["pid"].as_u64();
         self.state.make_read_only();
         until("the validator has exited", UP_WITHIN, || {
-            self.status().filter(|status| status["gate"]["refused"].as_u64() > Some(0) && status["validator"]["pid"].as_u64() != pid)
+            self.status().filter(|status| {
+                status["gate"]["refused"].as_u64() > Some(0)
+                    && status["validator"]["pid"].as_u64() != pid
+            })
         });
         let last = self.record().last_slot;
         self.chain.assert_no_vote_of_ours_after(last, WATCHED_SLOTS);
@@ -225,7 +309,8 @@ impl<'a> Lab<'a> {
         supervisor.signal(libc::SIGKILL);
         supervisor.wait(VOTES_WITHIN);
         self.await_no_validator();
-        self.chain.assert_no_vote_of_ours_after(self.record().last_slot, 4 * WATCHED_SLOTS);
+        self.chain
+            .assert_no_vote_of_ours_after(self.record().last_slot, 4 * WATCHED_SLOTS);
     }
 
     fn stop(&self, mut supervisor: Process) {
@@ -233,12 +318,40 @@ impl<'a> Lab<'a> {
         let status = supervisor.wait(UP_WITHIN);
         assert_eq!(status.code(), Some(0));
         self.await_no_validator();
-        self.chain.assert_no_vote_of_ours_after(self.record().last_slot, WATCHED_SLOTS);
+        self.chain
+            .assert_no_vote_of_ours_after(self.record().last_slot, WATCHED_SLOTS);
+    }
+
+    /// As the README says: point the link, start the validator.
+    fn vote_bare(&self) {
+        self.node.point_link_at(&self.node.staked.path);
+        let mut validator = self.cluster.start_bare(&self.node);
+        self.await_votes();
+        validator.signal(libc::SIGTERM);
+        validator.wait(UP_WITHIN);
+    }
+
+    fn go_on_from_bare(&self) {
+        let bare = self
+            .node
+            .last_recorded_slot()
+            .expect("the bare validator has voted");
+        assert!(
+            bare > self.record().last_slot,
+            "the bare validator's votes are not newer"
+        );
+        self.await_role("active");
+        self.await_votes();
+        assert!(self.record().last_slot > bare);
+        assert_eq!(self.status().expect("a status")["gate"]["refused"], 0);
     }
 
     fn await_no_validator(&self) {
         until("the validator has ended", UP_WITHIN, || {
-            ledger_lock::user_of(self.node.ledger()).expect("the ledger's lock is readable").is_none().then_some(())
+            ledger_lock::user_of(self.node.ledger())
+                .expect("the ledger's lock is readable")
+                .is_none()
+                .then_some(())
         });
     }
 }
@@ -250,17 +363,27 @@ impl StateDisk {
     fn mount(at: PathBuf) -> Self {
         fs::create_dir(&at).expect("make the state directory");
         let none: Option<&Path> = None;
-        mount(none, &at, Some("tmpfs"), MsFlags::empty(), Some("size=16m,mode=700")).expect("mount a tmpfs, as root");
+        mount(
+            none,
+            &at,
+            Some("tmpfs"),
+            MsFlags::empty(),
+            Some("size=16m,mode=700"),
+        )
+        .expect("mount a tmpfs, as root");
         Self(at)
     }
 
     fn make_read_only(&self) {
         // Busy while a commit has its file open.
-        until("the state disk is read-only", VOTES_WITHIN, || self.remount(MsFlags::MS_RDONLY).ok());
+        until("the state disk is read-only", VOTES_WITHIN, || {
+            self.remount(MsFlags::MS_RDONLY).ok()
+        });
     }
 
     fn make_writable(&self) {
-        self.remount(MsFlags::empty()).expect("make the state disk writable");
+        self.remount(MsFlags::empty())
+            .expect("make the state disk writable");
     }
 
     fn remount(&self, flags: MsFlags) -> nix::Result<()> {
