@@ -74,7 +74,7 @@ fn the_last_word_is_with_the_demotion() {
     let refused = lab.ctl(&["promote"]);
     let text = said(&refused);
     assert!(
-        refused.status.code() == Some(0) || text.contains("this node is demoting"),
+        refused.status.code() == Some(0) || text.contains("try again when it has ended"),
         "{text}"
     );
     lab.must(&["demote"]);
