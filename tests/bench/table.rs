@@ -22,8 +22,8 @@ impl Table {
     pub(crate) fn ratio(&mut self, what: &str, measured: Duration, against: Duration, budget: f64) {
         let ratio = measured.as_secs_f64() / against.as_secs_f64().max(f64::MIN_POSITIVE);
         let shown = [
-            time(measured),
-            time(against),
+            show(measured),
+            show(against),
             format!("{ratio:.2} x"),
             format!("{budget} x"),
         ];
@@ -74,7 +74,8 @@ impl Table {
     }
 }
 
-fn time(time: Duration) -> String {
+/// A time with three digits or so.
+pub(crate) fn show(time: Duration) -> String {
     let us = time.as_secs_f64() * 1e6;
     if us < 1_000.0 {
         format!("{us:.1} µs")
