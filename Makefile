@@ -71,8 +71,9 @@ lints: packages ## clippy on every target; warnings are errors
 	cargo clippy $(both) --all-targets --test real -- --deny warnings
 
 .PHONY: test-rust
-test-rust: packages ## unit tests, simulation and end-to-end tests
-	cargo test --locked
+test-rust: packages ## unit tests, simulation and end-to-end tests (as root: some mount disks and drop rights)
+	@tests/support/install-packages libcap2-bin
+	cargo test --locked $(as_root) -- --test-threads=4
 
 .PHONY: deny
 deny: packages ## licences, bans and sources of the dependencies
