@@ -90,13 +90,14 @@ impl Local {
         self.inner().holding.holds
     }
 
-    /// Begins a new term and makes it durable.
+    /// Begins a new term and makes it durable. It is above every term of the record too, whose file may outlive the other.
     ///
     /// # Errors
     /// The disk refuses; the old term stands.
     pub fn acquire(&self) -> io::Result<Term> {
         let mut inner = self.inner();
-        let term = Term(inner.holding.term.0 + 1);
+        let seen = inner.mark.map_or(0, |mark| mark.term.0);
+        let term = Term(inner.holding.term.0.max(seen) + 1);
         self.hold(
             &mut inner,
             Holding {
@@ -239,7 +240,7 @@ fn damaged(files: &TwoFiles, error: FormError, older: Option<&StoredRecord>) -> 
             older.mark.slot
         ),
         None => format!(
-            "there is no older copy at {}: restore the file from a backup",
+            "there is no older copy at {}: restore the file from a copy, which must be the newest there is: an older one forgets votes",
             files.older().display()
         ),
     };
@@ -255,4 +256,32 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, OpenError> {
         path: path.to_owned(),
         source,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::values::RecordKind;
+
+    #[test]
+    fn a_term_is_above_that_of_the_record_when_the_holding_was_moved_away()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let dir = tempfile::tempdir()?;
+        let local = Local::open(dir.path(), [7; 32])?;
+        let _ = (local.acquire()?, local.acquire()?);
+        let term = local.acquire()?;
+        let kind = RecordKind::Tower;
+        let mark = RecordMark {
+            term,
+            seq: 133,
+            slot: 9,
+            kind,
+        };
+        local.commit(mark, b"record")?;
+        std::fs::remove_file(dir.path().join("holding"))?;
+        let local = Local::open(dir.path(), [7; 32])?;
+        assert!(!local.holds());
+        assert_eq!(local.acquire()?, Term(term.0 + 1));
+        Ok(())
+    }
 }

@@ -37,11 +37,9 @@ pub fn apply_live(old: &Config, new: &Config) -> Config {
     let mut config = old.clone();
     config.validator.caught_up_within_slots = new.validator.caught_up_within_slots;
     config.validator.stop_timeout = new.validator.stop_timeout;
-    config.cluster = new.cluster.clone();
     config.partition = new.partition.clone();
     config.failover = new.failover.clone();
     config.gate = new.gate.clone();
     config.restart = new.restart.clone();
-    config.control.group.clone_from(&new.control.group);
     config
 }

@@ -73,7 +73,7 @@ pub(super) const KEYS: &[Key] = &[
     fixed("peer.key", |c| path(&peer(c)?.key)),
     fixed("peer.on_loss", |c| text(peer(c)?.on_loss.name())),
     fixed("peer.nodes", |c| list(peer(c)?.nodes.iter().map(node))),
-    live("cluster.rpc", |c| list(c.cluster.rpc.iter().map(text))),
+    fixed("cluster.rpc", |c| list(c.cluster.rpc.iter().map(text))),
     live("partition.step_down_after", |c| {
         time(c.partition.step_down_after)
     }),
@@ -84,7 +84,7 @@ pub(super) const KEYS: &[Key] = &[
     live("restart.window", |c| time(c.restart.window)),
     fixed("control.socket", |c| path(&c.control.socket)),
     fixed("control.http", |c| text(c.control.http?.to_string())),
-    live("control.group", |c| text(c.control.group.as_ref()?)),
+    fixed("control.group", |c| text(c.control.group.as_ref()?)),
 ];
 
 /// The keys of one entry of `peer.nodes`.

@@ -9,6 +9,10 @@ use crate::config::Loaded;
 /// Checks configuration and machine, and changes nothing. Exit code 1 where `run` would refuse to start.
 #[must_use]
 pub fn check(args: &CheckArgs) -> ExitCode {
+    if let Err(error) = super::start::keep_secrets_out_of_core_files() {
+        eprintln!("core files cannot be prevented: {error}");
+        return Exit::Refused.into();
+    }
     let mut loaded = match Loaded::from_file(&args.config) {
         Ok(loaded) => loaded,
         Err(error) => return refused(&error, args.json),

@@ -33,23 +33,26 @@ impl History {
         Self { path, entries }
     }
 
-    /// Adds one.
-    ///
-    /// # Errors
-    /// The file cannot be written; the entry is kept in memory.
-    pub(super) fn add(&mut self, entry: HistoryEntry) -> io::Result<()> {
-        let line = serde_json::to_string(&entry).map_err(io::Error::other)?;
+    /// Adds one, and answers the write of it, to be done where waiting for a disk holds up nobody. Writes are done in order.
+    pub(super) fn add(
+        &mut self,
+        entry: HistoryEntry,
+    ) -> impl FnOnce() -> io::Result<()> + Send + use<> {
         self.entries.push(entry);
-        if self.entries.len() > ENTRIES_MAX {
+        let full = self.entries.len() > ENTRIES_MAX;
+        if full {
             self.entries.drain(..ENTRIES_MAX / 2);
-            return self.rewrite();
         }
-        let mut file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o640)
-            .open(&self.path)?;
-        writeln!(file, "{line}")
+        let new = if full { 0 } else { self.entries.len() - 1 };
+        let text: String = self.entries[new..].iter().map(line).collect();
+        let path = self.path.clone();
+        move || {
+            if full {
+                replace(&path, &text)
+            } else {
+                append(&path, &text)
+            }
+        }
     }
 
     /// The last `limit`, or all.
@@ -58,17 +61,26 @@ impl History {
         let limit = limit.map_or(self.entries.len(), |limit| limit as usize);
         &self.entries[self.entries.len().saturating_sub(limit)..]
     }
+}
 
-    fn rewrite(&self) -> io::Result<()> {
-        let mut text = String::new();
-        for entry in &self.entries {
-            text.push_str(&serde_json::to_string(entry).map_err(io::Error::other)?);
-            text.push('\n');
-        }
-        let temporary = self.path.with_extension("jsonl.new");
-        std::fs::write(&temporary, text)?;
-        std::fs::rename(&temporary, &self.path)
-    }
+/// These types have string keys and no failing serializer; an entry that fails all the same is left out.
+fn line(entry: &HistoryEntry) -> String {
+    serde_json::to_string(entry).map_or_else(|_| String::new(), |line| line + "\n")
+}
+
+fn append(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o640)
+        .open(path)?;
+    file.write_all(text.as_bytes())
+}
+
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let temporary = path.with_extension("jsonl.new");
+    std::fs::write(&temporary, text)?;
+    std::fs::rename(&temporary, path)
 }
 
 #[cfg(test)]
@@ -91,13 +103,13 @@ mod tests {
     #[test]
     fn entries_survive_a_restart_and_damaged_lines_do_not_hide_them() -> io::Result<()> {
         let dir = tempfile::tempdir()?;
-        History::open(dir.path()).add(entry(1))?;
+        History::open(dir.path()).add(entry(1))()?;
         let path = dir.path().join("history.jsonl");
         let mut text = std::fs::read_to_string(&path)?;
         text.push_str("half a li\n");
         std::fs::write(&path, text)?;
         let mut history = History::open(dir.path());
-        history.add(entry(2))?;
+        history.add(entry(2))()?;
         let terms: Vec<_> = History::open(dir.path())
             .last(None)
             .iter()
@@ -112,7 +124,7 @@ mod tests {
         let dir = tempfile::tempdir()?;
         let mut history = History::open(dir.path());
         for term in 0..=ENTRIES_MAX as u64 {
-            history.add(entry(term))?;
+            history.add(entry(term))()?;
         }
         let kept = History::open(dir.path());
         assert_eq!(kept.last(None).len(), ENTRIES_MAX / 2 + 1);

@@ -36,12 +36,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 
 use crate::authority::Authority;
-use crate::config::Config;
+use crate::config::{Config, FromCommandLine};
 use crate::ctl::server::Replies;
 use crate::engine::values::{RecordMark, RequestId, Term};
 use crate::engine::{Engine, GateFacts, Input};
 use crate::probe::validator::{Facts, Profile};
-use crate::validator::command_line::VoteAccount;
 use crate::validator::gate::{GateEvent, Reports};
 use crate::validator::identity_link::IdentityLink;
 use crate::validator::keypair::Keypair;
@@ -85,7 +84,10 @@ struct Daemon {
     link: IdentityLink,
     authority: Authority,
     paths: Option<ValidatorPaths>,
-    vote_account: Option<VoteAccount>,
+    /// Base58, once known.
+    vote_account: Option<String>,
+    /// What the command line adds to the configuration.
+    found: FromCommandLine,
     parked: ParkedFlag,
     events: mpsc::UnboundedSender<Event>,
     reports: Reports,
@@ -104,7 +106,7 @@ struct Daemon {
     reason: String,
     restarts: u64,
     told_ready: bool,
-    last_status: String,
+    last_status: (String, Instant),
 }
 
 /// Where the loop's events come from.

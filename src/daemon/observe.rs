@@ -112,7 +112,11 @@ impl Daemon {
             Some(voters) => self.keys.voters = voters,
             None => problems.extend(findings.errors()),
         }
-        self.vote_account = self.vote_account.take().or(line.vote_account.clone());
+        let named = line
+            .vote_account
+            .as_ref()
+            .and_then(super::report::vote_account_text);
+        self.vote_account = self.vote_account.take().or(named);
         if problems.is_empty() {
             Ok(())
         } else {
@@ -137,10 +141,7 @@ impl Daemon {
         };
         let pid = process.pid().as_raw();
         let identity = self.keys.staked.pubkey().to_string();
-        let vote_account = self
-            .vote_account
-            .as_ref()
-            .and_then(super::report::vote_account_text);
+        let vote_account = self.vote_account.clone();
         let prober = Prober::new(
             paths.rpc.clone(),
             &self.config.cluster.rpc,
@@ -274,7 +275,9 @@ impl Daemon {
             service::reloading();
         }
         let exit = match Loaded::from_file(&self.config_path) {
-            Ok(loaded) => {
+            Ok(mut loaded) => {
+                // What the command line says is in force too.
+                loaded.fill(self.found.clone());
                 for change in config::changes(&self.config, &loaded.config) {
                     let (key, to) = (change.key, change.to.as_deref().unwrap_or("not set"));
                     match change.reload {

@@ -20,7 +20,7 @@ use crate::validator::gate::{Gate, Keeper, Kept, Listener};
 use crate::validator::process::Process;
 
 /// One admin RPC. The engine's own deadline for the step is longer.
-const ADMIN_WITHIN: Duration = Duration::from_secs(2);
+const ADMIN_WITHIN: Duration = Duration::from_millis(4_500);
 
 impl Daemon {
     /// Answers an exit code when it is time to end.
@@ -212,8 +212,11 @@ impl Daemon {
         };
         let call = call(admin);
         self.task(op, async move {
-            call.await
-                .map_or_else(|error| Outcome::Failed(chain(&error)), |()| Outcome::Done)
+            match call.await {
+                Ok(()) => Outcome::Done,
+                Err(error) if error.fault.is_certain() => Outcome::Refused(chain(&error)),
+                Err(error) => Outcome::Failed(chain(&error)),
+            }
         });
     }
 

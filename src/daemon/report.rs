@@ -1,5 +1,7 @@
 //! What operators and the service manager are told: status, explain, history, one line.
 
+use std::time::{Duration, Instant};
+
 use super::{Daemon, clock, service};
 use crate::ctl::status::{
     AuthorityStatus, GateStatus, LatencyStatus, RecordStatus, Status, ValidatorStatus,
@@ -10,6 +12,9 @@ use crate::engine::table::{self, Cause};
 use crate::engine::values::{Identity, Role};
 use crate::validator::command_line::VoteAccount;
 use crate::validator::keypair::Keypair;
+
+/// Between two status lines of the same role.
+const STATUS_EVERY: Duration = Duration::from_secs(1);
 
 /// The address of a vote account, where it can be told without a secret.
 pub(super) fn vote_account_text(account: &VoteAccount) -> Option<String> {
@@ -28,7 +33,7 @@ impl Daemon {
         Status {
             node: self.config.node.clone(),
             identity: Some(self.keys.staked.pubkey().to_string()),
-            vote_account: self.vote_account.as_ref().and_then(vote_account_text),
+            vote_account: self.vote_account.clone(),
             role: self.engine.role(),
             since: clock::wall(self.engine.since()),
             term: self.engine.term().map(|term| term.0),
@@ -133,9 +138,12 @@ impl Daemon {
             cause: cause.name().into(),
             text: self.reason.clone(),
         };
-        if let Err(error) = self.history.add(entry) {
-            tracing::warn!("the history of this node could not be written: {error}");
-        }
+        let write = self.history.add(entry);
+        self.disk.run(move || {
+            if let Err(error) = write() {
+                tracing::warn!("the history of this node could not be written: {error}");
+            }
+        });
     }
 
     /// One line for the service manager, sent when it differs from the last.
@@ -153,9 +161,12 @@ impl Daemon {
             text.push_str(&format!(" · slot {slot}"));
         }
         text.push_str(&format!(" · {} waiting", self.reports.meter.waiting()));
-        if text != self.last_status {
+        // Every slot would be a message to the service manager; once a second is enough for a person.
+        let role_changed = !self.last_status.0.starts_with(self.engine.role().name());
+        let due = role_changed || self.last_status.1.elapsed() >= STATUS_EVERY;
+        if due && text != self.last_status.0 {
             service::status(&text);
-            self.last_status = text;
+            self.last_status = (text, Instant::now());
         }
     }
 }

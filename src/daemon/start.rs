@@ -18,6 +18,7 @@ use super::memory::ParkedFlag;
 use super::perform::chain;
 use super::preflight::{self, Level, Prepared};
 use super::recorder::Recorder;
+use super::report::vote_account_text;
 use super::worker::Worker;
 use super::{Daemon, Inbox, clock, journal, signals};
 use crate::authority::Authority;
@@ -30,6 +31,7 @@ use crate::ctl::socket::{self, SocketFile};
 use crate::engine::values::NodeName;
 use crate::engine::{AuthorityTraits, Engine, GateFacts, Memory, Setup, Timing};
 use crate::probe::validator::Profile;
+use crate::validator::command_line::CommandLine;
 use crate::validator::gate::{Meter, Reports};
 use crate::validator::identity_link_watch::IdentityLinkWatch;
 use crate::validator::paths::ValidatorPaths;
@@ -37,6 +39,9 @@ use crate::validator::{ledger_lock, limits, process};
 
 /// Requests of operators that wait for the loop.
 const CTL_WAITING_MAX: usize = 64;
+/// A validator that has not answered by then is killed and started anew. Loading a snapshot and replaying from it takes
+/// from minutes to a few hours.
+const START_WITHIN: Duration = Duration::from_secs(6 * 3600);
 /// How long a left-over validator gets to die.
 const STALE_WITHIN: Duration = Duration::from_secs(30);
 
@@ -50,7 +55,11 @@ const QUIET_ALONE_MS: u64 = 250;
 pub fn run(args: &RunArgs) -> ExitCode {
     journal::begin();
     abort_on_panic();
-    match prepare(args).and_then(|(daemon, inbox, guards)| enter(daemon, inbox, guards, args)) {
+    let begun = keep_secrets_out_of_core_files().map_err(AnyError::from);
+    match begun
+        .and_then(|()| prepare(args))
+        .and_then(|(daemon, inbox, guards)| enter(daemon, inbox, guards, args))
+    {
         Ok(code) => code,
         Err(error) => {
             tracing::error!(EVENT = "refused", "{}", chain(error.as_ref()));
@@ -91,9 +100,10 @@ fn prepare(args: &RunArgs) -> Result<(Daemon, Inbox, Guards), AnyError> {
     }
     let prepared = prepared.ok_or("not started; `supervisor check` shows this list again")?;
     let config = loaded.config;
-    keep_secrets_out_of_core_files()?;
     process::become_subreaper()?;
-    let _ = limits::raise();
+    for shortfall in limits::raise() {
+        tracing::warn!("limits: {shortfall}");
+    }
     make_state_dir(&config.state_dir)?;
     let state_lock = lock_state_dir(&config.state_dir)?;
     if let Some(paths) = &prepared.paths {
@@ -164,7 +174,8 @@ fn build(
         keys,
         link,
         paths,
-        vote_account,
+        vote_account: vote_account.as_ref().and_then(vote_account_text),
+        found: CommandLine::read(&args.command, &std::env::current_dir()?).for_config(),
         parked,
         events,
         reports: Reports {
@@ -184,7 +195,7 @@ fn build(
         reason: "The supervisor has started.".into(),
         restarts: 0,
         told_ready: false,
-        last_status: String::new(),
+        last_status: (String::new(), Instant::now()),
         authority,
         config,
     };
@@ -278,7 +289,7 @@ pub(super) fn setup(config: &Config, authority: &Authority) -> Setup {
             } else {
                 QUIET_MS
             },
-            start_ms: 3_600_000,
+            start_ms: ms(START_WITHIN),
             exit_ms: stop_ms / 2,
             term_ms: stop_ms - stop_ms / 2,
             stale_ms: 5_000,
@@ -296,7 +307,7 @@ pub(super) fn setup(config: &Config, authority: &Authority) -> Setup {
 }
 
 /// No core file of ours, and no debugger of another user: they would hold the staked key. The validator is not affected.
-fn keep_secrets_out_of_core_files() -> io::Result<()> {
+pub(super) fn keep_secrets_out_of_core_files() -> io::Result<()> {
     nix::sys::prctl::set_dumpable(false).map_err(io::Error::from)
 }
 

@@ -53,3 +53,20 @@ pub enum Fault {
     #[error("the answer is to another request: id {got}, asked with {asked}")]
     WrongId { asked: u64, got: Shown },
 }
+
+impl Fault {
+    /// The validator has certainly not done what it was asked: it was not reached, or it said no.
+    #[must_use]
+    pub fn is_certain(&self) -> bool {
+        matches!(
+            self,
+            Self::PathTooLong { .. }
+                | Self::NoSocket
+                | Self::Refused
+                | Self::Denied
+                | Self::NotStarted
+                | Self::Rpc { .. }
+                | Self::CannotRequireVoteHistory
+        )
+    }
+}
