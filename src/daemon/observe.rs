@@ -278,7 +278,14 @@ impl Daemon {
             Ok(mut loaded) => {
                 // What the command line says is in force too.
                 loaded.fill(self.found.clone());
-                for change in config::changes(&self.config, &loaded.config) {
+                let changes = config::changes(&self.config, &loaded.config);
+                if changes.is_empty() {
+                    tracing::info!(
+                        EVENT = "reload",
+                        "the configuration was read again: nothing has changed"
+                    );
+                }
+                for change in changes {
                     let (key, to) = (change.key, change.to.as_deref().unwrap_or("not set"));
                     match change.reload {
                         Reload::Live => {

@@ -177,6 +177,9 @@ fn sigusr1_does_not_end_a_start_script() {
 fn sighup_applies_what_can_change_and_names_what_cannot() {
     let lab = Lab::voting(Protocol::Tower);
     let child = lab.await_child();
+    lab.signal(Signal::SIGHUP);
+    lab.await_log("read again: nothing has changed");
+    assert!(!lab.log().contains("cannot change"), "{}", lab.log());
     lab.configure(
         "[gate]\nhold_max = \"7s\"\n[validator]\ncaught_up_within = 99\nledger = \"/elsewhere\"\n",
     );
