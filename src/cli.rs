@@ -97,7 +97,7 @@ pub enum CtlCommand {
     Restart(Wait),
     /// Say why this node is in its role, and what would move it
     Explain,
-    /// List past changes of role and operators' commands
+    /// List past changes of role, with their causes
     History,
 }
 

@@ -105,6 +105,8 @@ struct Daemon {
     profile: Profile,
     reason: String,
     restarts: u64,
+    /// The slot of a vote whose commit was not settled at the first try, until a commit is.
+    unsettled: Option<u64>,
     told_ready: bool,
     last_status: (String, Instant),
 }

@@ -193,6 +193,8 @@ impl Daemon {
 
     fn step_gate(&mut self) -> Option<u8> {
         let facts = *self.reports.facts.borrow();
+        let committed = facts.last.map(|mark| mark.slot);
+        self.unsettled = self.unsettled.filter(|slot| committed < Some(*slot));
         self.step(Input::Gate(facts))
     }
 
@@ -207,6 +209,7 @@ impl Daemon {
                 self.step(Input::SwitchMarker(kind))
             }
             GateEvent::Waiting { slot, why } => {
+                self.unsettled = Some(slot);
                 tracing::warn!(
                     EVENT = "vote-waits",
                     SLOT = slot,

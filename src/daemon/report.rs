@@ -41,7 +41,7 @@ impl Daemon {
             authority: AuthorityStatus {
                 kind: self.authority.name().into(),
                 holder: holds.then(|| self.config.node.clone()),
-                healthy: None,
+                healthy: Some(self.unsettled.is_none()),
                 lease_left_ms: None,
             },
             record: facts

@@ -194,6 +194,7 @@ fn build(
         profile: Profile::default(),
         reason: "The supervisor has started.".into(),
         restarts: 0,
+        unsettled: None,
         told_ready: false,
         last_status: (String::new(), Instant::now()),
         authority,

@@ -34,9 +34,11 @@ impl Engine {
         }
     }
 
-    /// Off the identity: the term goes back, except where nobody else can have it.
+    /// Off the identity: the term goes back, except where nobody else can have it. One that is not in our hands, nor to be taken up
+    /// again, goes back in any case: the next start would take it up.
     pub(super) fn stop_release(&mut self, now: Millis) {
-        if self.setup.authority.alone || !(self.hold.is_some() || self.claimed) {
+        let kept = self.setup.authority.alone && (self.hold.is_some() || self.reclaims);
+        if kept || !(self.hold.is_some() || self.claimed) {
             return self.begin_end(now);
         }
         self.set_stop(StopStep::Release);

@@ -39,7 +39,7 @@ impl Engine {
             (Launch::Install(held), Outcome::Durable(Some(mark)))
                 if !held.is_newer_than(Some(mark)) =>
             {
-                self.launch_link(now, Carry::Staked(held, RecordDurable(Some(mark))));
+                self.launch_installed(now, held, RecordDurable(Some(mark)));
             }
             (Launch::Install(_), Outcome::Durable(_)) => {
                 self.launch_without_term(now, "its record is not on this disk")
@@ -131,8 +131,8 @@ impl Engine {
                 self.died_with = exit;
                 self.launch_release(now, hold.term);
             }
-            // What an acquisition under way gets is given back as well.
-            None if self.claimed && !self.setup.authority.alone => {
+            // What an acquisition under way gets is given back as well, unless the next start takes it up again.
+            None if self.claimed && !self.reclaims => {
                 self.died_with = exit;
                 self.launch_release(now, Term::default());
             }
@@ -202,6 +202,16 @@ impl Engine {
             op,
             term: held.term,
         });
+    }
+
+    /// What the chain showed before the child's death may still be fresh.
+    fn launch_installed(&mut self, now: Millis, held: TermHeld, durable: RecordDurable) {
+        let flags = PromoteFlags::default();
+        if let Some(why) = self.beyond_record(now, flags, durable) {
+            return self.launch_without_term(now, &why);
+        }
+        self.account_for(flags, durable);
+        self.launch_link(now, Carry::Staked(held, durable));
     }
 
     /// The term or its record cannot be had: the child comes up unstaked, and an operator has to look.
@@ -274,6 +284,7 @@ impl Engine {
             flags: PromoteFlags::default(),
             passed_by: None,
             step: PromoteStep::AwaitFirstVote,
+            late: 0,
         };
         self.enter(now, Stage::Promoting(promotion), Cause::ChildUpHolding, "");
         self.await_first_vote(now);
@@ -293,7 +304,7 @@ impl Engine {
 
     /// Restarts the child on an operator's word: it is ended in order, then launched without a wait.
     pub(super) fn restart(&mut self, now: Millis, detail: &str) {
-        self.reclaims = self.hold.is_some() && self.setup.authority.alone;
+        self.reclaims = (self.hold.is_some() || self.reclaims) && self.setup.authority.alone;
         self.enter(
             now,
             Stage::Starting(Launch::EndFirst(End::Asked)),

@@ -23,6 +23,7 @@
 //! is late as well the child is killed. The term is given back only with the child off the identity or dead.
 
 mod admission;
+mod chain;
 mod demote;
 mod effect;
 mod ending;
@@ -49,7 +50,7 @@ pub use invariants::Violation;
 pub use setup::{AuthorityTraits, Setup, Timing};
 
 use state::{
-    Child, Entered, Gate, Hold, Holder, Launch, OwnView, PeerView, Stage, TransitionRef, Waiter,
+    Chain, Child, Entered, Gate, Hold, Holder, Launch, OwnView, PeerView, Stage, TransitionRef, Waiter,
 };
 use std::collections::{BTreeMap, VecDeque};
 use table::Cause;
@@ -121,6 +122,7 @@ pub struct Engine {
     paused_until: Option<Millis>,
     own: Option<OwnView>,
     peers: BTreeMap<NodeName, PeerView>,
+    chain: Chain,
     isolated_since: Option<Millis>,
     waiters: Vec<Waiter>,
     restarts: VecDeque<Millis>,
@@ -150,7 +152,6 @@ impl Engine {
     pub fn new(setup: Setup, memory: Memory, now: Millis) -> Self {
         let reclaims = memory.holds && setup.authority.alone && !memory.parked;
         Self {
-            setup,
             begun: false,
             stage: Stage::Starting(Launch::Backoff),
             entered: Entered {
@@ -165,7 +166,7 @@ impl Engine {
             },
             hold: None,
             lease: None,
-            claimed: false,
+            claimed: memory.holds && setup.authority.alone,
             holder: Holder::Unknown,
             passed_to: None,
             failures: 0,
@@ -175,6 +176,7 @@ impl Engine {
             paused_until: None,
             own: None,
             peers: BTreeMap::new(),
+            chain: Chain::default(),
             isolated_since: None,
             waiters: Vec::new(),
             restarts: VecDeque::new(),
@@ -192,6 +194,7 @@ impl Engine {
             exited: false,
             broken: None,
             out: Vec::new(),
+            setup,
         }
     }
 

@@ -10,6 +10,9 @@ use super::table::Cause;
 use super::values::{Identity, Millis, NodeName, PromoteFlags, Verdict};
 use super::{Engine, Reason};
 
+/// The longest silence between two reports of a first vote that does not come.
+const LATE_PAGES_AT_MOST_MS: u64 = 3_600_000;
+
 impl Engine {
     /// Begins a promotion. Allowed in `standby` and `parked`, with a fit child.
     pub(super) fn promote(
@@ -29,6 +32,7 @@ impl Engine {
                 flags,
                 passed_by,
                 step,
+                late: 0,
             }),
             cause,
             "",
@@ -41,7 +45,8 @@ impl Engine {
         }
     }
 
-    /// The thread that votes has loaded the record of the identity it now carries.
+    /// The thread that votes has loaded the record of the identity it now carries. Of which kind is not compared: a validator
+    /// that migrates from one protocol to the other may load either, and a wrong refusal would cost a restart.
     pub(super) fn switched(&mut self, now: Millis) {
         self.child.switch_due = None;
         match self.promote_step() {
@@ -147,12 +152,15 @@ impl Engine {
                 "the record on this disk is older than the authority's",
             );
         }
-        if durable.0.is_none() && !promotion.flags.first_vote {
-            let why = "no vote record is known here or with the authority; if this identity has never voted, say `promote --first-vote`";
-            self.failure.0 = Verdict::Unsafe;
-            self.put_off_takeover(now);
-            return self.demote(now, Cause::PromotionFailed, self.back_to(), why);
+        let flags = promotion.flags;
+        if let Some(why) = self.beyond_record(now, flags, durable) {
+            return self.promotion_is_unsafe(now, why);
         }
+        if durable.0.is_none() && !flags.first_vote {
+            let why = "no vote record is known here or with the authority; if this identity has never voted, say `promote --first-vote`";
+            return self.promotion_is_unsafe(now, why.into());
+        }
+        self.account_for(flags, durable);
         self.set_promote(PromoteStep::OpenGate(held, durable));
         self.gate.open = Some(held.term);
         self.ask(now, |op| Effect::OpenGate {
@@ -241,6 +249,17 @@ impl Engine {
         self.demote(now, Cause::PromotionFailed, then, detail);
     }
 
+    /// Trying again changes nothing: only an operator's word does.
+    fn promotion_is_unsafe(&mut self, now: Millis, why: String) {
+        self.failure.0 = Verdict::Unsafe;
+        self.put_off_takeover(now);
+        self.reclaims = false;
+        if self.failures.is_power_of_two() && self.waiters.is_empty() {
+            self.page(format!("this node cannot take the identity: {why}"));
+        }
+        self.demote(now, Cause::PromotionFailed, self.back_to(), why);
+    }
+
     /// A node whose promotions fail leaves the others time to try, more with each failure.
     pub(super) fn put_off_takeover(&mut self, now: Millis) {
         let timing = &self.setup.timing;
@@ -252,23 +271,32 @@ impl Engine {
         self.retry_at = Some(now.plus(wait_ms));
     }
 
-    /// Where nobody else can vote, giving up helps nobody: the node keeps waiting, loudly.
+    /// Where nobody else can vote, giving up helps nobody: the node keeps waiting, loudly, and less and less often.
     fn first_vote_is_late(&mut self, now: Millis) {
-        let waited_s = self.setup.timing.promote_ms / 1000;
+        let promote_ms = self.setup.timing.promote_ms;
         if !self.setup.authority.alone {
+            let waited_s = promote_ms / 1000;
             return self.promotion_failed(
                 now,
                 PromoteStep::AwaitFirstVote,
                 &format!("no vote within {waited_s} s"),
             );
         }
-        self.page(format!("the validator may vote and has not for {waited_s} s; is its vote account this identity's, and does the cluster move?"));
+        let Stage::Promoting(promotion) = &mut self.stage else {
+            return;
+        };
+        promotion.late = promotion.late.saturating_add(1);
+        let wait_ms = promote_ms
+            .saturating_mul(1 << promotion.late.min(16))
+            .min(LATE_PAGES_AT_MOST_MS.max(promote_ms));
+        let waited_s = now.since(self.entered.at) / 1000;
+        self.page(format!("no vote {waited_s} s after the promotion began, and the validator may vote; is its vote account this identity's, and does the cluster move?"));
         self.answer_late_first_vote();
-        self.await_until(now.plus(self.setup.timing.promote_ms), Reason::Step);
+        self.await_until(now.plus(wait_ms), Reason::Step);
     }
 
     /// A failed promotion returns the term to the node that passed it.
-    fn back_to(&self) -> Then {
+    pub(super) fn back_to(&self) -> Then {
         match &self.stage {
             // One that comes back unused from there would only wander.
             Stage::Promoting(Promotion {

@@ -97,6 +97,18 @@ pub(super) struct Promotion {
     /// The node that passed the term, and gets it back if this fails.
     pub(super) passed_by: Option<NodeName>,
     pub(super) step: PromoteStep,
+    /// How often its first vote was reported late.
+    pub(super) late: u32,
+}
+
+/// What the chain shows of the identity's votes, and what of it is accounted for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Chain {
+    /// The newest vote it showed last, and when.
+    pub(super) seen: Option<(u64, Millis)>,
+    /// Up to this slot its votes are in the record that this holding starts from, or were vouched for by an operator. `None`:
+    /// the record does not compare with what the chain shows.
+    pub(super) accounted: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

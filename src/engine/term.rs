@@ -6,7 +6,7 @@ use super::effect::Effect;
 use super::input::{AuthorityNews, Outcome};
 use super::state::{Hold, Holder, Launch, OwnView, Stage};
 use super::table::Cause;
-use super::values::{Millis, NodeName, OpId, PromoteFlags, Term};
+use super::values::{Identity, Millis, NodeName, OpId, PromoteFlags, Term};
 use super::{Engine, Reason};
 
 impl Engine {
@@ -128,7 +128,8 @@ impl Engine {
         }
     }
 
-    /// A term may be ours with the authority and not in our hands: a release or an acquisition whose outcome was lost.
+    /// A term may be ours with the authority and not in our hands: a release or an acquisition whose outcome was lost. One that
+    /// is to be taken up again is kept.
     pub(super) fn stray_deadline(&self) -> Option<(Millis, Reason)> {
         let at_rest = matches!(
             self.stage,
@@ -140,7 +141,8 @@ impl Engine {
             || releasing
             || !(self.claimed || named)
             || self.hold.is_some()
-            || self.setup.authority.alone
+            || self.reclaims
+            || self.child.identity != Some(Identity::Unstaked)
         {
             return None;
         }

@@ -36,7 +36,7 @@ impl Engine {
                 self.own = None;
                 self.judge_own(now);
             }
-            Observation::ChainVote { slot } => self.judge_chain_vote(now, slot),
+            Observation::ChainVote { slot } => self.chain_shows(now, slot),
             Observation::IdentityElsewhere => self.judge_identity_elsewhere(now),
             Observation::Cluster {
                 asked,
@@ -101,22 +101,6 @@ impl Engine {
             }
             _ => {}
         }
-    }
-
-    /// A vote of ours that we did not commit: somebody else votes with the identity.
-    fn judge_chain_vote(&mut self, now: Millis, slot: u64) {
-        let ours = self.gate.facts.last.map_or(0, |mark| mark.slot);
-        let voting = matches!(self.stage, Stage::Active(_));
-        if !voting || slot <= ours {
-            return;
-        }
-        let text = format!(
-            "the chain shows a vote for slot {slot}; the last committed here is for slot {ours}"
-        );
-        self.page(format!("somebody else votes with this identity: {text}"));
-        self.parked = true;
-        self.remember(now, true);
-        self.demote(now, Cause::ForeignVote, Then::Park, text);
     }
 
     /// Gossip is no proof: the term is confirmed by a fresh transaction before anything is done.
@@ -188,32 +172,36 @@ impl Engine {
             Stage::Active(tenure) => Some((self.silence_due(tenure), Reason::Silence)),
             _ => None,
         };
-        let isolation = match (&self.stage, self.isolated_since) {
-            (Stage::Active(_), Some(since)) if self.may_step_down() => {
-                Some((since.plus(timing.isolated_ms), Reason::Isolation))
-            }
-            _ => None,
-        };
+        let isolation = self.isolation_due().map(|at| (at, Reason::Isolation));
         [reading, silence, isolation].into_iter().flatten().min()
     }
 
     pub(super) fn watch_trouble(&mut self, now: Millis) {
-        let timing = self.setup.timing;
         if matches!(self.stage, Stage::Standby) {
             self.judge_own(now);
         }
-        if let (Stage::Active(_), Some(since)) = (&self.stage, self.isolated_since)
-            && now.since(since) >= timing.isolated_ms
-            && self.may_step_down()
-        {
+        if self.isolation_due().is_some_and(|at| at <= now) {
+            let since = self.isolated_since.unwrap_or(now);
             let text = format!("for {} ms", now.since(since));
-            return self.demote(now, Cause::Isolated, Then::Stand, text);
+            return self.demote(now, Cause::Isolated, self.back_to(), text);
         }
         if let Stage::Active(tenure) = self.stage
             && now >= self.silence_due(&tenure)
         {
             self.judge_silence(now, tenure);
         }
+    }
+
+    /// When a node that looks cut off leaves. One that is being promoted is given the whole span from its beginning; and where
+    /// only the child's death would take it off, the deadline of the step decides.
+    fn isolation_due(&self) -> Option<Millis> {
+        let since = self.isolated_since.filter(|_| self.may_step_down())?;
+        let from = match &self.stage {
+            Stage::Active(_) => since,
+            Stage::Promoting(_) if !self.child.past_undoing() => since.max(self.entered.at),
+            _ => return None,
+        };
+        Some(from.plus(self.setup.timing.isolated_ms))
     }
 
     /// Leaving by itself helps only where somebody else can vote, and is a decision that a pause puts off.
