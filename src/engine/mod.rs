@@ -50,7 +50,8 @@ pub use invariants::Violation;
 pub use setup::{AuthorityTraits, Setup, Timing};
 
 use state::{
-    Chain, Child, Entered, Gate, Hold, Holder, Launch, OwnView, PeerView, Stage, TransitionRef, Waiter,
+    Chain, Child, Entered, Gate, Hold, Holder, Launch, OwnView, PeerView, Stage, TransitionRef,
+    Waiter,
 };
 use std::collections::{BTreeMap, VecDeque};
 use table::Cause;

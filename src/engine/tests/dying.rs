@@ -44,6 +44,33 @@ fn a_child_that_dies_while_the_term_is_acquired_gives_back_what_may_come() {
 }
 
 #[test]
+fn a_single_node_whose_child_dies_while_the_term_is_acquired_gives_back_what_may_come() {
+    let mut rig = Rig::standby(true);
+    rig.ask(1, PROMOTE);
+    assert_eq!(
+        rig.feed(CRASH),
+        [
+            "promoting -> starting: child-died",
+            "answer 1 Refused",
+            "release 0"
+        ]
+    );
+    assert_eq!(rig.done(), [""; 0]);
+    assert_eq!(rig.wait(), ["link unstaked"]);
+}
+
+#[test]
+fn a_single_node_that_was_to_take_its_term_up_again_keeps_it_over_a_death() {
+    let mut rig = Rig::standby(true);
+    rig.engine.reclaims = true;
+    rig.now = rig.now.plus(300);
+    rig.reads_well();
+    assert_eq!(rig.wait(), ["standby -> promoting: holder-gone", "acquire"]);
+    assert_eq!(rig.feed(CRASH), ["promoting -> starting: child-died"]);
+    assert_eq!(rig.wait(), ["acquire"]);
+}
+
+#[test]
 fn a_resting_child_that_dies_is_started_again() {
     let mut rig = Rig::standby(false);
     assert_eq!(rig.feed(CRASH), ["standby -> starting: child-died"]);

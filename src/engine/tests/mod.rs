@@ -1,5 +1,6 @@
 //! Tests of the engine: exact lists of effects, in words.
 
+mod chain;
 mod demoting;
 mod dying;
 mod fencing;

@@ -297,7 +297,18 @@ fn a_single_node_whose_first_vote_does_not_come_keeps_waiting_loudly() {
     rig.done();
     rig.done();
     assert_eq!(rig.wait(), ["page", "answer 1 Refused"]);
-    assert_eq!(rig.wait(), ["page"]);
+    let mut waits = Vec::new();
+    for _ in 0..12 {
+        let before = rig.now;
+        assert_eq!(rig.wait(), ["page"]);
+        waits.push(rig.now.since(before) / 1_000);
+    }
+    assert_eq!(
+        waits,
+        [
+            8, 16, 32, 64, 128, 256, 512, 1_024, 2_048, 3_600, 3_600, 3_600
+        ]
+    );
     assert_eq!(rig.votes(100), ["promoting -> active: first-vote"]);
 }
 

@@ -177,3 +177,16 @@ fn a_restarted_node_does_not_take_its_identity_back() {
     );
     assert_eq!(rig.feed(Input::Begin), ["link unstaked"]);
 }
+
+#[test]
+fn a_single_node_that_was_parked_with_the_term_gives_it_back() {
+    let memory = Memory {
+        parked: true,
+        holds: true,
+    };
+    let mut rig = Rig::with(setup(true), memory);
+    assert_eq!(rig.feed(Input::Begin), ["link unstaked"]);
+    assert_eq!(rig.feed(Input::Tick), ["release 0"]);
+    assert_eq!(rig.done(), [""; 0]);
+    assert_eq!(rig.engine.stray_deadline(), None);
+}

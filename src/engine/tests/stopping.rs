@@ -97,3 +97,11 @@ fn a_child_that_cannot_be_muted_is_killed_before_the_release() {
     assert_eq!(rig.done(), ["release 7"]);
     assert_eq!(rig.done(), ["exit 0"]);
 }
+
+#[test]
+fn a_single_nodes_stop_during_an_acquisition_gives_back_what_may_come() {
+    let mut rig = Rig::standby(true);
+    rig.ask(1, PROMOTE);
+    let effects = rig.feed(Input::Stop);
+    assert!(effects.contains(&"release 0".into()), "{effects:?}");
+}

@@ -84,6 +84,35 @@ fn a_node_that_is_cut_off_steps_down_after_its_time() {
 }
 
 #[test]
+fn a_node_that_is_cut_off_before_its_first_vote_gives_the_promotion_up() {
+    let mut rig = Rig::awaiting_switch(false);
+    rig.lease(7, 20_000);
+    rig.feed(cluster(3, 0, false));
+    assert_eq!(rig.later(1_600), [""; 0], "only its death would help");
+    rig.feed(Input::SwitchMarker(RecordKind::Tower));
+    rig.feed(cluster(3, 0, true));
+    rig.done();
+    rig.done();
+    rig.feed(cluster(0, 3, false));
+    assert_eq!(rig.later(1_499), [""; 0]);
+    assert_eq!(
+        rig.later(1),
+        ["promoting -> demoting: isolated", "progress 1", "mute"]
+    );
+}
+
+#[test]
+fn a_promotion_of_a_node_that_looks_cut_off_has_the_whole_span() {
+    let mut rig = Rig::standby(false);
+    rig.feed(cluster(3, 0, false));
+    rig.now = rig.now.plus(1_990);
+    rig.engine.setup.timing.step_ms = 9_000;
+    rig.ask(1, PROMOTE);
+    assert_eq!(rig.later(1_499), [""; 0]);
+    assert_eq!(rig.later(1)[0], "promoting -> demoting: isolated");
+}
+
+#[test]
 fn a_cluster_that_stands_still_moves_nobody() {
     let mut rig = Rig::active(false);
     rig.lease(7, 90_000);

@@ -1,0 +1,106 @@
+//! Votes of our identity that the chain shows: is any of them not from here, and not in the record we start from?
+//!
+//! A vote is on the chain only after its record was committed, so the newest one never exceeds the newest record, and a
+//! demotion and promotion on the same node, or a handover, raises no alarm. Only a Tower's last slot compares with what a
+//! vote account shows before the first commit of a holding.
+
+use super::Engine;
+use super::state::{PromoteStep, RecordDurable, Stage, Then};
+use super::table::Cause;
+use super::values::{Millis, PromoteFlags, RecordKind};
+
+impl Engine {
+    /// The newest vote of our identity on the chain is for `slot`.
+    pub(super) fn chain_shows(&mut self, now: Millis, slot: u64) {
+        self.chain.seen = Some((slot, now));
+        match &self.stage {
+            Stage::Active(_) => self.judge_chain_vote(now, slot),
+            // The operator takes the risk, so what lands before our own first vote is accounted for.
+            Stage::Promoting(promotion) if promotion.flags.accept_double_vote_risk => {
+                let accounted = self.chain.accounted.map(|known| known.max(slot));
+                self.chain.accounted = accounted;
+            }
+            Stage::Promoting(promotion)
+                if has_identity(promotion.step) && self.chain.accounted.is_some() =>
+            {
+                self.judge_chain_vote(now, slot);
+            }
+            _ => {}
+        }
+    }
+
+    /// A vote of ours that we did not commit: somebody else votes with the identity.
+    fn judge_chain_vote(&mut self, now: Millis, slot: u64) {
+        let committed = self.gate.facts.last.map_or(0, |mark| mark.slot);
+        let ours = committed.max(self.chain.accounted.unwrap_or(0));
+        if slot <= ours {
+            return;
+        }
+        let text = format!(
+            "the chain shows a vote for slot {slot}; the newest known here is for slot {ours}"
+        );
+        self.page(format!("somebody else votes with this identity: {text}"));
+        self.parked = true;
+        self.remember(now, true);
+        self.demote(now, Cause::ForeignVote, Then::Park, text);
+    }
+
+    /// Why it is unsafe to start from this record: the chain shows a vote that is not in it.
+    pub(super) fn beyond_record(
+        &self,
+        now: Millis,
+        flags: PromoteFlags,
+        durable: RecordDurable,
+    ) -> Option<String> {
+        let (slot, _) = self
+            .chain
+            .seen
+            .filter(|(_, at)| now.since(*at) <= self.setup.timing.stale_ms)?;
+        if flags.accept_double_vote_risk || slot <= last_slot(durable)? {
+            return None;
+        }
+        let (newest, flag) = match durable.0 {
+            Some(mark) => (
+                format!("the newest record known here ends at slot {}", mark.slot),
+                "--accept-double-vote-risk",
+            ),
+            None => (
+                "no record of it is known here".into(),
+                "--first-vote --accept-double-vote-risk",
+            ),
+        };
+        Some(format!(
+            "the chain shows a vote of this identity for slot {slot}, {newest}: restore the newest record, or wait until the cluster is well past slot {slot} and say `promote {flag}`"
+        ))
+    }
+
+    /// A holding starts from this record.
+    pub(super) fn account_for(&mut self, flags: PromoteFlags, durable: RecordDurable) {
+        let vouched = self
+            .chain
+            .seen
+            .filter(|_| flags.accept_double_vote_risk)
+            .map_or(0, |(slot, _)| slot);
+        self.chain.accounted = last_slot(durable).map(|slot| slot.max(vouched));
+    }
+}
+
+/// The slot to compare with the chain's. Where there was never a record, every vote on the chain is too many.
+fn last_slot(durable: RecordDurable) -> Option<u64> {
+    match durable.0 {
+        None => Some(0),
+        Some(mark) if mark.kind == RecordKind::Tower => Some(mark.slot),
+        Some(_) => None,
+    }
+}
+
+/// The child carries the staked identity, and may vote or is about to.
+fn has_identity(step: PromoteStep) -> bool {
+    matches!(
+        step,
+        PromoteStep::AwaitSwitch
+            | PromoteStep::Unmute
+            | PromoteStep::Link
+            | PromoteStep::AwaitFirstVote
+    )
+}
