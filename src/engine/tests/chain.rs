@@ -236,3 +236,50 @@ fn a_single_node_that_came_up_behind_the_chain_stops() {
         format!("promoting -> demoting: {}", Cause::ForeignVote.name())
     );
 }
+
+#[test]
+fn what_an_operator_vouched_for_at_the_start_is_accounted_for_in_the_whole_holding() {
+    let mut rig = Rig::standby(false);
+    rig.feed(chain(95));
+    installs(&mut rig, RISK);
+    rig.done();
+    rig.done();
+    rig.feed(Input::SwitchMarker(RecordKind::Tower));
+    rig.done();
+    rig.done();
+    rig.votes(93);
+    assert_eq!(rig.feed(chain(95)), [""; 0]);
+}
+
+#[test]
+fn before_the_identity_is_taken_the_chain_ends_no_promotion() {
+    let mut rig = Rig::active(false);
+    rig.demote(2);
+    for _ in 0..8 {
+        rig.done();
+    }
+    rig.feed(Input::SwitchMarker(RecordKind::Tower));
+    rig.ask(3, PROMOTE);
+    assert_eq!(rig.feed(chain(150)), [""; 0]);
+    rig.held(8);
+    assert_eq!(
+        rig.tell(Outcome::Durable(Some(mark(7, 160, 160)))),
+        ["open gate 8"],
+        "another node voted in between, and its record came with the term"
+    );
+}
+
+#[test]
+fn a_single_node_found_behind_the_chain_does_not_try_again_by_itself() {
+    let mut rig = Rig::standby(true);
+    rig.engine.reclaims = true;
+    rig.now = rig.now.plus(300);
+    rig.reads_well();
+    rig.wait();
+    rig.held(7);
+    rig.feed(chain(91));
+    assert_eq!(rig.tell(Outcome::Durable(Some(mark(6, 40, 90))))[0], "page");
+    rig.done();
+    assert_eq!(rig.engine.role(), Role::Standby);
+    assert_eq!(rig.engine.takeover_deadline(), None);
+}

@@ -190,3 +190,33 @@ fn a_single_node_that_was_parked_with_the_term_gives_it_back() {
     assert_eq!(rig.done(), [""; 0]);
     assert_eq!(rig.engine.stray_deadline(), None);
 }
+
+#[test]
+fn a_restart_on_an_operators_word_keeps_the_claim_of_a_single_node() {
+    let mut rig = Rig::standby(true);
+    rig.engine.reclaims = true;
+    rig.ask(1, Command::Restart);
+    assert_eq!(rig.feed(Input::ChildExited(Exit::Code(0))), ["acquire"]);
+}
+
+#[test]
+fn a_term_is_not_given_back_while_a_child_that_started_staked_lives() {
+    let memory = Memory {
+        parked: false,
+        holds: true,
+    };
+    let mut rig = Rig::with(setup(true), memory);
+    rig.feed(Input::Begin);
+    rig.held(8);
+    rig.tell(Outcome::Durable(Some(mark(7, 9, 90))));
+    rig.done();
+    rig.done();
+    let higher = Observation::Peer {
+        node: name("b"),
+        ready: true,
+        active_term: Some(Term(9)),
+    };
+    assert_eq!(rig.feed(Input::Observed(higher)), ["page", "kill"]);
+    assert_eq!(rig.feed(Input::Tick), [""; 0]);
+    assert_eq!(rig.feed(Input::ChildExited(Exit::Signal(9))), ["release 0"]);
+}
