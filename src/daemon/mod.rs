@@ -140,6 +140,7 @@ impl Daemon {
         let mut told_alive = Instant::now();
         let mut exit = self.step(Input::Begin);
         while exit.is_none() {
+            self.reports.meter.loop_is_alive();
             let event = inbox.next(self.wait()).await;
             exit = match event {
                 Some(event) => self.handle(event),

@@ -13,7 +13,7 @@ use crate::ctl::wire::{Reply, Request};
 use crate::engine::{AuthorityNews, Input, Observation, Outcome};
 use crate::probe::validator::{Facts, Prober};
 use crate::validator::command_line::CommandLine;
-use crate::validator::gate::GateEvent;
+use crate::validator::gate::{GateEvent, GateId};
 use crate::validator::paths::{self, ValidatorPaths};
 use crate::validator::process;
 
@@ -68,6 +68,12 @@ impl Daemon {
         self.child
             .as_ref()
             .is_some_and(|child| child.process.pid().as_raw() == pid)
+    }
+
+    fn is_gate(&self, gate: GateId) -> bool {
+        self.child
+            .as_ref()
+            .is_some_and(|child| child.gate.id() == gate)
     }
 
     /// A start script has become the validator, and shows what it was started with. What cannot work ends it: nobody could
@@ -200,7 +206,8 @@ impl Daemon {
 
     fn gate_tells(&mut self, event: GateEvent) -> Option<u8> {
         match event {
-            GateEvent::Switched(kind) => {
+            GateEvent::Switched { gate, .. } if !self.is_gate(gate) => None,
+            GateEvent::Switched { kind, .. } => {
                 tracing::info!(
                     EVENT = "switched",
                     "the voting thread has loaded the {} of its new identity",

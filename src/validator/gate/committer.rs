@@ -9,18 +9,27 @@ use std::time::{Duration, Instant};
 
 use super::listener::Question;
 use super::{GateEvent, Keeper, Kept, SIGN_OF_LIFE, Shared};
-use crate::engine::values::{RecordKind, RecordMark};
+use crate::engine::values::{RecordKind, RecordMark, Term};
+use crate::engine::vote_gate::Refusal;
 use crate::validator::record::{self, VoteRecord, len_max};
 
 /// Between two tries of an unsettled commit.
 const RETRY_MIN: Duration = Duration::from_millis(5);
 const RETRY_MAX: Duration = Duration::from_millis(200);
 
+/// What the validator stores before it sends the vote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Carries {
+    Record(RecordKind),
+    /// An empty vote history of nobody: there is nothing to commit.
+    Nothing,
+}
+
 /// A vote that waits.
 #[derive(Debug)]
 pub(super) struct Vote {
     pub(super) question: Question,
-    pub(super) kind: RecordKind,
+    pub(super) carries: Carries,
     /// The file with the new record.
     pub(super) source: PathBuf,
     pub(super) arrived: Instant,
@@ -30,7 +39,8 @@ pub(super) struct Vote {
 struct Refused {
     slot: Option<u64>,
     why: String,
-    term_lost: bool,
+    /// This term was found to be lost.
+    term_lost: Option<Term>,
 }
 
 /// Serves until the receiver has ended.
@@ -56,14 +66,15 @@ fn serve(shared: &Shared, vote: &Vote, keeper: &mut dyn Keeper, bytes: &mut Vec<
     match outcome {
         Ok(()) => {
             shared.listener.allow(&vote.question);
-            shared.reports.meter.committed(vote.arrived.elapsed());
+            match vote.carries {
+                Carries::Record(_) => shared.reports.meter.committed(vote.arrived.elapsed()),
+                Carries::Nothing => shared.reports.meter.passed(),
+            }
         }
         Err(refused) => {
             shared.listener.refuse(&vote.question);
             shared.reports.meter.refused();
-            if refused.term_lost
-                && let Some(term) = shared.state().gate.term()
-            {
+            if let Some(term) = refused.term_lost {
                 shared.report(GateEvent::TermLost {
                     term,
                     why: refused.why.clone(),
@@ -87,18 +98,28 @@ fn commit(
     let refuse = |why: String| Refused {
         slot: None,
         why,
-        term_lost: false,
+        term_lost: None,
     };
-    read(&vote.source, len_max(vote.kind), bytes)
+    let Carries::Record(kind) = vote.carries else {
+        settle(shared, vote, None, || Kept::Committed)?;
+        let open = shared.state().gate.term().is_some();
+        return open
+            .then_some(())
+            .ok_or_else(|| refuse(Refusal::Closed.to_string()));
+    };
+    read(&vote.source, len_max(kind), bytes)
         .map_err(|error| refuse(format!("{}: {error}", vote.source.display())))?;
-    let record = record::parse(vote.kind, bytes, &shared.identity)
+    let record = record::parse(kind, bytes, &shared.identity)
         .map_err(|error| refuse(format!("{}: {error}", vote.source.display())))?;
     let mark = admit(shared, &record)?;
-    keep(shared, vote, keeper, mark, bytes)?;
+    settle(shared, vote, Some(mark), || keeper.keep(mark, bytes))?;
     let mut state = shared.state();
     state.gate.committed(mark);
-    state.last = Some(record);
-    state.committed = Some(mark);
+    // A commit that hung may return when the gate is open again from a newer record.
+    if state.gate.last() == Some(mark) {
+        state.last = Some(record);
+        state.committed = Some(mark);
+    }
     Ok(())
 }
 
@@ -107,7 +128,7 @@ fn admit(shared: &Shared, record: &VoteRecord) -> Result<RecordMark, Refused> {
     let refuse = |why: String| Refused {
         slot,
         why,
-        term_lost: false,
+        term_lost: None,
     };
     let state = shared.state();
     let mark = state
@@ -120,56 +141,61 @@ fn admit(shared: &Shared, record: &VoteRecord) -> Result<RecordMark, Refused> {
     Ok(mark)
 }
 
-/// Asks until the outcome is certain, the caller is gone, the gate is closed on it, or `hold_max` is over.
-fn keep(
+/// Tries, while the daemon's loop lives, until the outcome is certain, the caller is gone, the gate is closed on it, or
+/// `hold_max` is over.
+fn settle(
     shared: &Shared,
     vote: &Vote,
-    keeper: &mut dyn Keeper,
-    mark: RecordMark,
-    bytes: &[u8],
+    mark: Option<RecordMark>,
+    mut attempt: impl FnMut() -> Kept,
 ) -> Result<(), Refused> {
-    let refuse = |why: String, term_lost| Refused {
-        slot: Some(mark.slot),
+    let slot = mark.map(|mark| mark.slot);
+    let refuse = |why: String| Refused {
+        slot,
         why,
-        term_lost,
+        term_lost: None,
     };
-    let mut pause = RETRY_MIN;
+    let (mut pause, mut at) = (RETRY_MIN, vote.arrived);
     loop {
-        let why = match keeper.keep(mark, bytes) {
+        let outcome = if shared.reports.meter.loop_hangs(at) {
+            Kept::Unsettled("the supervisor's own loop hangs".into())
+        } else {
+            attempt()
+        };
+        let why = match outcome {
             Kept::Committed => return Ok(()),
-            Kept::TermLost(why) => return Err(refuse(why, true)),
+            Kept::TermLost(why) => {
+                return Err(Refused {
+                    term_lost: mark.map(|mark| mark.term),
+                    ..refuse(why)
+                });
+            }
             Kept::Unsettled(why) => why,
         };
         shared.reports.meter.committer_is_alive();
-        if pause == RETRY_MIN {
+        if let (RETRY_MIN, Some(slot)) = (pause, slot) {
             shared.report(GateEvent::Waiting {
-                slot: mark.slot,
+                slot,
                 why: why.clone(),
             });
         }
         let hold_max = shared.hold_max();
         let left = hold_max.saturating_sub(vote.arrived.elapsed());
         if left.is_zero() {
-            return Err(refuse(
-                format!(
-                    "not committed within gate.hold_max ({} ms): {why}",
-                    hold_max.as_millis()
-                ),
-                false,
-            ));
+            return Err(refuse(format!(
+                "not committed within gate.hold_max ({} ms): {why}",
+                hold_max.as_millis()
+            )));
         }
         if !wait(shared, pause.min(left)) {
-            return Err(refuse(
-                format!("the gate was closed on a vote that waited: {why}"),
-                false,
-            ));
+            return Err(refuse(format!(
+                "the gate was closed on a vote that waited: {why}"
+            )));
         }
         if !shared.listener.still_asks(&vote.question) {
-            return Err(refuse(
-                "the validator ended while its vote waited".into(),
-                false,
-            ));
+            return Err(refuse("the validator ended while its vote waited".into()));
         }
+        at = Instant::now();
         pause = (pause * 2).min(RETRY_MAX);
     }
 }

@@ -2,12 +2,19 @@
 //!
 //! Latencies go into buckets of about 6 % width, so that p50 and p99 cost one addition a vote.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::time::{Duration, Instant};
+
+use super::GateId;
 
 /// Sixteen buckets per doubling, from 1 µs to over an hour.
 const PER_DOUBLING_LOG2: u32 = 4;
 const BUCKETS: usize = 33 << PER_DOUBLING_LOG2;
+/// The daemon's loop turns at least every half second.
+const LOOP_HANGS_MS: u64 = 3_000;
+/// What no loop has stamped yet.
+const NEVER: u64 = u64::MAX;
 
 /// What the gate has done since it was made.
 #[derive(Debug)]
@@ -18,10 +25,13 @@ pub struct Meter {
     latency_us_max: AtomicU64,
     buckets: Box<[AtomicU32]>,
     born: Instant,
-    /// Milliseconds after `born`.
-    arrived_ms: AtomicU64,
+    gates: AtomicU64,
+    /// The last arrival or answer of a vote. Milliseconds after `born`, as all that follow.
+    moved_ms: AtomicU64,
     receiver_seen_ms: AtomicU64,
     committer_seen_ms: AtomicU64,
+    /// [`NEVER`] where no loop belongs to the gate.
+    loop_seen_ms: AtomicU64,
 }
 
 /// A reading of the meter. Latencies in microseconds, from the validator's call to its answer; `None` before the first vote.
@@ -44,9 +54,11 @@ impl Default for Meter {
             latency_us_max: AtomicU64::new(0),
             buckets: (0..BUCKETS).map(|_| AtomicU32::new(0)).collect(),
             born: Instant::now(),
-            arrived_ms: AtomicU64::new(0),
+            gates: AtomicU64::new(0),
+            moved_ms: AtomicU64::new(0),
             receiver_seen_ms: AtomicU64::new(0),
             committer_seen_ms: AtomicU64::new(0),
+            loop_seen_ms: AtomicU64::new(NEVER),
         }
     }
 }
@@ -54,20 +66,62 @@ impl Default for Meter {
 impl Meter {
     pub(super) fn arrived(&self) {
         self.waiting.fetch_add(1, Relaxed);
-        self.arrived_ms.store(self.now_ms(), Relaxed);
+        self.moved_ms.store(self.now_ms(), Relaxed);
     }
 
     pub(super) fn committed(&self, latency: Duration) {
         let us = latency.as_micros() as u64;
-        self.waiting.fetch_sub(1, Relaxed);
+        self.answered();
         self.commits.fetch_add(1, Relaxed);
         self.latency_us_max.fetch_max(us, Relaxed);
         self.buckets[bucket(us)].fetch_add(1, Relaxed);
     }
 
     pub(super) fn refused(&self) {
-        self.waiting.fetch_sub(1, Relaxed);
+        self.answered();
         self.refused.fetch_add(1, Relaxed);
+    }
+
+    /// A vote has left that had nothing to commit.
+    pub(super) fn passed(&self) {
+        self.answered();
+    }
+
+    /// Whoever sees that it does not wait any more also sees when it was answered.
+    fn answered(&self) {
+        self.moved_ms.store(self.now_ms(), Relaxed);
+        self.waiting.fetch_sub(1, Release);
+    }
+
+    pub(super) fn next_gate(&self) -> GateId {
+        GateId(self.gates.fetch_add(1, Relaxed))
+    }
+
+    /// The daemon's loop has turned. From the first call on, no vote leaves while three seconds have passed since the last.
+    pub fn loop_is_alive(&self) {
+        self.loop_seen_ms.store(self.now_ms(), Relaxed);
+    }
+
+    /// Whether at `at` the daemon's loop had not turned for too long. One atomic load: every vote asks.
+    pub(super) fn loop_hangs(&self, at: Instant) -> bool {
+        let seen = self.loop_seen_ms.load(Relaxed);
+        let at_ms = at.saturating_duration_since(self.born).as_millis() as u64;
+        at_ms > seen.saturating_add(LOOP_HANGS_MS)
+    }
+
+    /// A meter made that long ago, all of whose clocks stand at its making.
+    #[cfg(test)]
+    pub(super) fn aged(age: Duration) -> Option<Self> {
+        Some(Self {
+            born: Instant::now().checked_sub(age)?,
+            ..Self::default()
+        })
+    }
+
+    /// When the meter was made, that is.
+    #[cfg(test)]
+    pub(super) fn loop_was_alive_long_ago(&self) {
+        self.loop_seen_ms.store(0, Relaxed);
     }
 
     pub(super) fn receiver_is_alive(&self) {
@@ -81,13 +135,13 @@ impl Meter {
     /// Votes that wait for their commit.
     #[must_use]
     pub fn waiting(&self) -> u32 {
-        self.waiting.load(Relaxed)
+        self.waiting.load(Acquire)
     }
 
-    /// How long no vote has come.
+    /// How long no vote has come and none was answered: one that was just let go has still to be sent.
     #[must_use]
     pub fn silence(&self) -> Duration {
-        self.since(&self.arrived_ms)
+        self.since(&self.moved_ms)
     }
 
     /// How long the slower of the gate's threads has shown no sign of life.
@@ -184,6 +238,51 @@ mod tests {
             (reading.p50_us, reading.p99_us, reading.max_us),
             (None, None, None)
         );
+    }
+
+    #[test]
+    fn silence_counts_from_the_answer_of_a_vote_that_waited_long() {
+        let answers: [fn(&Meter); 3] = [
+            |meter| meter.committed(Duration::from_secs(9)),
+            Meter::refused,
+            Meter::passed,
+        ];
+        for answer in answers {
+            let meter = Meter::aged(Duration::from_secs(9)).expect("a clock");
+            meter.arrived();
+            meter.moved_ms.store(0, Relaxed);
+            assert!(meter.silence() >= Duration::from_secs(9));
+            answer(&meter);
+            assert_eq!(meter.waiting(), 0);
+            assert!(
+                meter.silence() < Duration::from_secs(8),
+                "{:?}",
+                meter.silence()
+            );
+        }
+    }
+
+    #[test]
+    fn a_loop_hangs_three_seconds_after_its_last_turn_and_one_that_never_turned_is_none() {
+        let meter = Meter::default();
+        let after = |ms| meter.born + Duration::from_millis(ms);
+        assert!(!meter.loop_hangs(after(1 << 40)));
+        meter.loop_seen_ms.store(500, Relaxed);
+        assert!(!meter.loop_hangs(after(3_500)));
+        assert!(meter.loop_hangs(after(3_501)));
+    }
+
+    #[test]
+    fn either_thread_that_shows_no_sign_of_life_is_a_stall() {
+        let shows: [fn(&Meter); 2] = [Meter::receiver_is_alive, Meter::committer_is_alive];
+        for show in shows {
+            let meter = Meter::aged(Duration::from_secs(9)).expect("a clock");
+            show(&meter);
+            assert!(meter.stalled() >= Duration::from_secs(9));
+        }
+        let meter = Meter::aged(Duration::from_secs(9)).expect("a clock");
+        shows.iter().for_each(|show| show(&meter));
+        assert!(meter.stalled() < Duration::from_secs(8));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The gate: where a vote of the child waits until its record is committed.
 //!
 //! The child asks before every rename and mkdir ([`filter`]). One thread takes the questions and answers at once
-//! whatever is no vote record of the staked identity; a second one commits the votes. It is fail-closed: a vote
+//! whatever is no vote record; a second one commits the votes. It is fail-closed: a vote
 //! goes on only after the answer "committed"; when the supervisor dies the kernel fails the call, and the validator exits.
 //!
 //! ```text
@@ -16,6 +16,18 @@
 //!
 //! Failures: a record that is damaged, foreign or older than the last committed is refused (`EIO`); a commit whose outcome is
 //! unknown is repeated until the term is lost or `hold_max` is over, then refused. This module decides nothing about terms.
+//!
+//! A vote that stores no record: when a chain moves to Alpenglow, the validator votes for the block it begins with, and stores
+//! an empty vote history of the all-zero key first (solana-core `replay_stage.rs`, `maybe_send_genesis_vote`; agave-votor
+//! `voting_service.rs`). Nothing in it can be committed: it passes while the gate is open, and is refused otherwise. A term
+//! lost at the authority is seen by the next vote that has a record, not by this one.
+//!
+//! A supervisor whose loop hangs ([`Meter::loop_is_alive`] not called for 3 s) could neither demote nor be asked to. Votes that
+//! come then wait, and go on when the loop turns again; those that have waited for `hold_max` are refused. A vote whose commit
+//! has begun before is not stopped. A gate for which no loop ever called it, as in a test of its own, waits for none.
+//!
+//! Several gates share one [`Reports`] one after another, and an event may be read when the next child runs. What would be wrong
+//! there names its origin: [`GateEvent::Switched`] the gate, [`GateEvent::TermLost`] the term. The others are for the log.
 
 mod committer;
 mod filter;
@@ -24,6 +36,8 @@ mod meter;
 pub(crate) mod pass_fd;
 mod receiver;
 mod self_test;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::path::PathBuf;
@@ -71,11 +85,15 @@ pub enum Kept {
     Unsettled(String),
 }
 
+/// Tells the gates apart that share one [`Reports`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct GateId(u64);
+
 /// What the gate tells besides its counters. Sent after the vote was answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GateEvent {
-    /// The thread that votes has loaded the record of its new identity.
-    Switched(RecordKind),
+    /// The thread that votes has loaded the record of its new identity. Counts for the child of this gate only.
+    Switched { gate: GateId, kind: RecordKind },
     /// A commit is not settled at the first try, and the vote waits.
     Waiting { slot: u64, why: String },
     /// A vote was refused; the validator will exit.
@@ -101,10 +119,13 @@ pub struct Gate {
 
 #[derive(Debug)]
 struct Shared {
+    id: GateId,
     listener: Listener,
     identity: Pubkey,
     tower_name: String,
     history_name: String,
+    /// Of the empty vote history.
+    nobodys_name: String,
     /// The directories whose making marks a switch of identity, once known.
     record_dirs: Mutex<Vec<PathBuf>>,
     hold_max_ms: AtomicU64,
@@ -140,11 +161,15 @@ impl Gate {
         keeper: Box<dyn Keeper>,
         reports: Reports,
     ) -> io::Result<Self> {
+        reports.meter.receiver_is_alive();
+        reports.meter.committer_is_alive();
         let shared = Arc::new(Shared {
+            id: reports.meter.next_gate(),
             listener,
             identity,
             tower_name: file_name(RecordKind::Tower, &identity),
             history_name: file_name(RecordKind::VoteHistory, &identity),
+            nobodys_name: file_name(RecordKind::VoteHistory, &Pubkey::new([0; 32])),
             record_dirs: Mutex::default(),
             hold_max_ms: AtomicU64::new(hold_max.as_millis() as u64),
             state: Mutex::default(),
@@ -165,6 +190,12 @@ impl Gate {
         Ok(Self { shared })
     }
 
+    /// Which one it is, of those that share its [`Reports`].
+    #[must_use]
+    pub fn id(&self) -> GateId {
+        self.shared.id
+    }
+
     /// Lets votes pass under `term`, each after its commit, none of them going behind `last`.
     pub fn open(&self, term: Term, last: Option<(RecordMark, VoteRecord)>) {
         let (mark, record) = last.unzip();
@@ -176,17 +207,22 @@ impl Gate {
         self.shared.report_facts();
     }
 
-    /// Lets no vote begin, once none has come for `quiet`; returns when none waits. With no `quiet`, what waits is refused.
+    /// Lets no vote begin, once none has come or left for `quiet`; returns when none waits and the last has left that long ago.
+    /// With no `quiet`, what waits is refused.
     pub async fn close(&self, quiet: Duration) {
-        let meter = &self.shared.reports.meter;
-        while !quiet.is_zero() && (meter.waiting() > 0 || meter.silence() < quiet) {
-            tokio::time::sleep(Duration::from_millis(2)).await;
+        if !quiet.is_zero() {
+            self.settled(quiet).await;
         }
         self.shut(quiet.is_zero(), false);
-        while meter.waiting() > 0 {
+        self.settled(quiet).await;
+        self.shared.report_facts();
+    }
+
+    async fn settled(&self, quiet: Duration) {
+        let meter = &self.shared.reports.meter;
+        while meter.waiting() > 0 || meter.silence() < quiet {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        self.shared.report_facts();
     }
 
     /// Ends it: what waits is refused, and whatever the child asks from then on fails.

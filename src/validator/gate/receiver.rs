@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::committer::Vote;
+use super::committer::{Carries, Vote};
 use super::listener::{PathBuffer, Question, Wish};
 use super::{GateEvent, SIGN_OF_LIFE, Shared, lock};
 use crate::engine::values::RecordKind;
@@ -62,7 +62,8 @@ fn serve(shared: &Shared, votes: &SyncSender<Vote>, question: Question, buffer: 
             let switched = switched(shared, &question, buffer);
             shared.listener.allow(&question);
             if let Some(kind) = switched {
-                shared.report(GateEvent::Switched(kind));
+                let gate = shared.id;
+                shared.report(GateEvent::Switched { gate, kind });
             }
         }
         None => shared.listener.allow(&question),
@@ -76,11 +77,11 @@ fn serve_rename(
     buffer: &mut PathBuffer,
 ) {
     let arrived = Instant::now();
-    let kind = match question.target_text(buffer) {
-        Ok(target) => record_kind(shared, target),
+    let carries = match question.target_text(buffer) {
+        Ok(target) => carries(shared, target),
         Err(error) => return refuse_unread(shared, &question, &error.to_string()),
     };
-    let Some(kind) = kind else {
+    let Some(carries) = carries else {
         return shared.listener.allow(&question);
     };
     shared.reports.meter.arrived();
@@ -94,7 +95,7 @@ fn serve_rename(
     };
     if let Err(error) = votes.try_send(Vote {
         question,
-        kind,
+        carries,
         source,
         arrived,
     }) {
@@ -119,12 +120,14 @@ fn refuse_unread(shared: &Shared, question: &Question, why: &str) {
 }
 
 /// By its last component, in whatever directory: a record must not get past the gate through another name for its place.
-fn record_kind(shared: &Shared, target: &Path) -> Option<RecordKind> {
+fn carries(shared: &Shared, target: &Path) -> Option<Carries> {
     let name = target.file_name()?;
     if name == OsStr::new(&shared.tower_name) {
-        Some(RecordKind::Tower)
+        Some(Carries::Record(RecordKind::Tower))
     } else if name == OsStr::new(&shared.history_name) {
-        Some(RecordKind::VoteHistory)
+        Some(Carries::Record(RecordKind::VoteHistory))
+    } else if name == OsStr::new(&shared.nobodys_name) {
+        Some(Carries::Nothing)
     } else {
         None
     }
