@@ -39,7 +39,7 @@ use crate::authority::Authority;
 use crate::config::{Config, FromCommandLine};
 use crate::ctl::server::Replies;
 use crate::engine::values::{RecordMark, RequestId, Term};
-use crate::engine::{Engine, GateFacts, Input};
+use crate::engine::{Engine, GateFacts, Input, Violation};
 use crate::probe::validator::{Facts, Profile};
 use crate::validator::gate::{GateEvent, Reports};
 use crate::validator::identity_link::IdentityLink;
@@ -101,6 +101,8 @@ struct Daemon {
     calls: BTreeMap<RequestId, Replies>,
     history: History,
     recorder: Recorder,
+    /// The last broken invariant, which is reported once.
+    violation: Option<Violation>,
     facts: Option<Facts>,
     profile: Profile,
     reason: String,
@@ -181,11 +183,15 @@ impl Daemon {
         let exit = effects
             .into_iter()
             .fold(None, |exit, effect| exit.or(self.perform(effect)));
-        if let Err(violation) = self.engine.check() {
-            tracing::error!(
-                EVENT = "invariant",
-                "{violation}; please report this with the flight recorder's file"
-            );
+        let violation = self.engine.check().err();
+        if violation != self.violation {
+            if let Some(violation) = &violation {
+                tracing::error!(
+                    EVENT = "invariant",
+                    "{violation}; please report this with flight.log of the state directory"
+                );
+            }
+            self.violation = violation;
         }
         exit
     }

@@ -190,6 +190,7 @@ fn build(
         calls: Default::default(),
         history: History::open(&config.state_dir),
         recorder: Recorder::start(&config.state_dir),
+        violation: None,
         facts: None,
         profile: Profile::default(),
         reason: "The supervisor has started.".into(),
