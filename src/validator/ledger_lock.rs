@@ -8,6 +8,9 @@ use std::path::Path;
 
 use nix::unistd::Pid;
 
+/// Our binary, as the kernel names its processes.
+const SUPERVISOR: &str = "supervisor";
+
 /// A process that has the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LedgerUser {
@@ -46,19 +49,96 @@ fn has_open(pid: Pid, file: &std::fs::Metadata) -> bool {
     })
 }
 
-/// Two processes in the same control group, other than the root one, belong to the same unit.
+/// What the kernel shows of a process, as far as [`same_unit`] asks.
+#[derive(Clone, Debug, Default)]
+struct Shown {
+    cgroup: String,
+    status: String,
+    name: String,
+}
+
+impl Shown {
+    fn of(pid: Pid) -> Option<Self> {
+        let read = |name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}")).ok();
+        Some(Self {
+            cgroup: read("cgroup")?,
+            status: read("status")?,
+            name: read("comm")?.trim_end().to_owned(),
+        })
+    }
+}
+
+/// Whether a process is what an earlier run of our unit has left: it is in the same service, behind a filter, and no other
+/// supervisor that lives is above it. A login session is no unit: what was started there by hand is not ours to end.
+/// What cannot be read is not ours.
 #[must_use]
 pub fn same_unit(pid: Pid) -> bool {
-    let group = |pid: &str| {
-        let text = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
-        let line = text.lines().find_map(|line| {
-            line.strip_prefix("0::")
-                .or(line.strip_prefix("1:name=systemd:"))
-        })?;
-        (line != "/").then(|| line.to_owned())
+    is_left_over(pid, nix::unistd::getpid(), Shown::of)
+}
+
+fn is_left_over(pid: Pid, own: Pid, show: impl Fn(Pid) -> Option<Shown>) -> bool {
+    let (Some(ours), Some(theirs)) = (show(own), show(pid)) else {
+        return false;
     };
-    let ours = group("self");
-    ours.is_some() && ours == group(&pid.to_string())
+    let service = service_in(&ours.cgroup);
+    service.is_some()
+        && service == service_in(&theirs.cgroup)
+        && is_filtered(&theirs.status)
+        && !has_supervisor_above(&theirs, own, &ours.name, show)
+}
+
+/// The service whose control group a process is in, in the one hierarchy or, where systemd keeps its own beside those of
+/// version 1, in that one, which has any number.
+fn service_in(cgroup: &str) -> Option<&str> {
+    cgroup.lines().find_map(|line| {
+        let (number, rest) = line.split_once(':')?;
+        let (hierarchy, path) = rest.split_once(':')?;
+        let is_systemds = (number == "0" && hierarchy.is_empty()) || hierarchy == "name=systemd";
+        (is_systemds && path.ends_with(".service")).then_some(path)
+    })
+}
+
+/// Whether the status of a process says that it is behind a seccomp filter (mode 2).
+fn is_filtered(status: &str) -> bool {
+    field(status, "Seccomp:") == Some("2")
+}
+
+fn parent_in(status: &str) -> Option<Pid> {
+    let parent = field(status, "PPid:")?.parse().ok()?;
+    Some(Pid::from_raw(parent))
+}
+
+fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
+    let mut lines = status.lines();
+    lines.find_map(|line| line.strip_prefix(name).map(str::trim))
+}
+
+/// Whether a supervisor other than us is among the ancestors. An ancestor that cannot be read may be one.
+fn has_supervisor_above(
+    process: &Shown,
+    own: Pid,
+    own_name: &str,
+    show: impl Fn(Pid) -> Option<Shown>,
+) -> bool {
+    let mut status = process.status.clone();
+    // No chain of parents is longer; a process number used anew could close a circle while we look.
+    for _ in 0..1_000 {
+        let Some(parent) = parent_in(&status) else {
+            return true;
+        };
+        // 0 is a parent outside of our namespace.
+        if parent == own || parent.as_raw() <= 1 {
+            return false;
+        }
+        let Some(shown) = show(parent) else {
+            return true;
+        };
+        if shown.name == SUPERVISOR || shown.name == own_name {
+            return true;
+        }
+        status = shown.status;
+    }
+    true
 }
 
 /// Whether a process has been killed and only takes its time: a validator has much memory to give back, and keeps its lock until
@@ -146,13 +226,113 @@ mod tests {
     fn a_process_that_ends_is_told_from_one_that_lives() -> io::Result<()> {
         let mut child = std::process::Command::new("sleep").arg("1000").spawn()?;
         let pid = Pid::from_raw(child.id() as i32);
-        assert!(!is_ending(pid));
+        // In the middle of its exec it has no memory for a moment.
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while is_ending(pid) {
+            assert!(std::time::Instant::now() < deadline, "it lives");
+            std::thread::yield_now();
+        }
         child.kill()?;
         // Pending at once, then without memory, then waiting to be reaped.
         assert!(is_ending(pid));
         child.wait()?;
         assert!(is_ending(pid));
         Ok(())
+    }
+
+    const SERVICE: &str = "0::/system.slice/validator-supervisor.service\n";
+
+    fn shown(cgroup: &str, parent: i32, seccomp: u8, name: &str) -> Shown {
+        Shown {
+            cgroup: cgroup.into(),
+            status: format!("Name:\tx\nPPid:\t{parent}\nSeccomp:\t{seccomp}\n"),
+            name: name.into(),
+        }
+    }
+
+    /// Is process 50, among these, what a supervisor with the number 10 may end?
+    fn left_over(processes: &[(i32, Shown)]) -> bool {
+        let show = |pid: Pid| {
+            let mut all = processes.iter();
+            all.find_map(|(number, shown)| (*number == pid.as_raw()).then(|| shown.clone()))
+        };
+        is_left_over(Pid::from_raw(50), Pid::from_raw(10), show)
+    }
+
+    #[test]
+    fn an_orphan_of_the_same_service_behind_a_filter_is_left_over() {
+        let us = (10, shown(SERVICE, 1, 0, "supervisor"));
+        let orphan = (50, shown(SERVICE, 1, 2, "agave-validator"));
+        assert!(left_over(&[us.clone(), orphan]));
+        let script = (40, shown(SERVICE, 1, 2, "start.sh"));
+        let below_its_script = (50, shown(SERVICE, 40, 2, "agave-validator"));
+        assert!(left_over(&[us, script, below_its_script]));
+    }
+
+    #[test]
+    fn what_was_started_by_hand_in_the_same_session_is_left_alone() {
+        let session = "0::/user.slice/user-0.slice/session-3.scope\n";
+        let us = shown(session, 1, 0, "supervisor");
+        let by_hand = shown(session, 1, 2, "agave-validator");
+        assert!(!left_over(&[(10, us), (50, by_hand)]));
+        assert!(!left_over(&[
+            (10, shown("0::/\n", 1, 0, "supervisor")),
+            (50, shown("0::/\n", 1, 2, "agave-validator")),
+        ]));
+    }
+
+    #[test]
+    fn a_process_without_a_filter_or_of_another_service_is_left_alone() {
+        let us = (10, shown(SERVICE, 1, 0, "supervisor"));
+        let unfiltered = (50, shown(SERVICE, 1, 0, "agave-validator"));
+        assert!(!left_over(&[us.clone(), unfiltered]));
+        let other = "0::/system.slice/other.service\n";
+        let elsewhere = (50, shown(other, 1, 2, "agave-validator"));
+        assert!(!left_over(&[us.clone(), elsewhere]));
+        assert!(!left_over(&[us]));
+    }
+
+    #[test]
+    fn the_child_of_another_supervisor_that_lives_is_left_alone() {
+        let us = (10, shown(SERVICE, 1, 0, "supervisor-2"));
+        let child = (50, shown(SERVICE, 40, 2, "agave-validator"));
+        for name in ["supervisor", "supervisor-2"] {
+            let other = (30, shown(SERVICE, 1, 0, name));
+            let script = (40, shown(SERVICE, 30, 2, "start.sh"));
+            assert!(!left_over(&[us.clone(), other, script, child.clone()]));
+        }
+        let unseen_parent = [us, child];
+        assert!(!left_over(&unseen_parent));
+    }
+
+    #[test]
+    fn the_service_is_found_whatever_the_number_of_systemds_hierarchy() {
+        let hybrid =
+            "9:name=systemd:/system.slice/a.service\n8:pids:/system.slice/b.service\n0::/\n";
+        assert_eq!(service_in(hybrid), Some("/system.slice/a.service"));
+        let first = "1:name=systemd:/system.slice/a.service\n";
+        assert_eq!(service_in(first), Some("/system.slice/a.service"));
+        assert_eq!(
+            service_in(SERVICE),
+            Some("/system.slice/validator-supervisor.service")
+        );
+        for none in [
+            "8:pids:/system.slice/b.service\n0::/\n",
+            "9:name=systemd:/user.slice/session-3.scope\n",
+            "0::/system.slice/a.service/part\n",
+            "nonsense\n",
+            "",
+        ] {
+            assert_eq!(service_in(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn what_the_kernel_shows_of_a_real_process_is_understood() {
+        let own = Shown::of(nix::unistd::getpid()).expect("our own files");
+        assert_eq!(parent_in(&own.status), Some(nix::unistd::getppid()));
+        assert!(field(&own.status, "Seccomp:").is_some(), "{}", own.status);
+        assert!(!own.name.is_empty());
     }
 
     #[test]
