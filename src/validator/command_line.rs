@@ -18,6 +18,9 @@ const VALIDATOR_NAMES: [&str; 3] = ["agave-validator", "jito-validator", "solana
 /// `--ledger` of a validator that is not given any.
 const LEDGER_DEFAULT: &str = "ledger";
 
+/// The `--tower-storage` that renames a file before every vote. Agave 2 also knew `etcd`.
+const TOWER_STORAGE: &str = "file";
+
 /// Asks for a seed phrase on the terminal, where a keypair file could stand.
 const ASK: &str = "ASK";
 
@@ -42,6 +45,8 @@ pub struct CommandLine {
     /// Includes the default of a validator that is known by its name.
     pub ledger: Option<PathBuf>,
     pub tower: Option<PathBuf>,
+    /// What `--tower-storage` names, unless that is `file`.
+    pub tower_storage: Option<String>,
     /// URL to reach the JSON-RPC from this machine.
     pub rpc: Option<String>,
     /// `--no-voting`, or a mode that implies it.
@@ -67,6 +72,16 @@ impl CommandLine {
         let argv = split_cmdline(&std::fs::read(proc.join("cmdline"))?);
         let cwd = std::fs::read_link(proc.join("cwd"))?;
         Ok(Self::read(&argv, &cwd))
+    }
+
+    /// A flag with which no vote would pass the gate.
+    #[must_use]
+    pub fn unguarded(&self) -> Option<String> {
+        let storage = self.tower_storage.as_ref()?;
+        Some(format!(
+            "--tower-storage {storage}: votes of this validator would not pass the vote gate, which works on tower files: \
+             remove --tower-storage, or set it to {TOWER_STORAGE}"
+        ))
     }
 
     /// What a configuration may leave to the command line.
@@ -117,17 +132,19 @@ enum Flag {
     VoteAccount,
     Ledger,
     Tower,
+    TowerStorage,
     RpcPort,
     RpcBindAddress,
     BindAddress,
 }
 
-const FLAGS: [(Flag, &str, Option<u8>); 8] = [
+const FLAGS: [(Flag, &str, Option<u8>); 9] = [
     (Flag::Identity, "--identity", Some(b'i')),
     (Flag::AuthorizedVoter, "--authorized-voter", None),
     (Flag::VoteAccount, "--vote-account", None),
     (Flag::Ledger, "--ledger", Some(b'l')),
     (Flag::Tower, "--tower", None),
+    (Flag::TowerStorage, "--tower-storage", None),
     (Flag::RpcPort, "--rpc-port", None),
     (Flag::RpcBindAddress, "--rpc-bind-address", None),
     (Flag::BindAddress, "--bind-address", None),
@@ -234,6 +251,10 @@ impl Flags {
                 .map(|value| vote_account(value, cwd)),
             ledger: path(Flag::Ledger).or_else(default_ledger),
             tower: path(Flag::Tower),
+            tower_storage: self
+                .all(Flag::TowerStorage)
+                .find(|value| *value != OsStr::new(TOWER_STORAGE))
+                .map(|value| value.to_string_lossy().into_owned()),
             rpc: self.rpc_url(),
             no_voting: self.no_voting,
         }
@@ -299,6 +320,7 @@ mod tests {
             vote_account: Some(VoteAccount::Address(KEY.parse().unwrap())),
             ledger: some("/mnt/ledger"),
             tower: some("/home/sol/tower"),
+            tower_storage: None,
             rpc: Some("http://127.0.0.1:8899".into()),
             no_voting: false,
         };
@@ -392,6 +414,20 @@ mod tests {
         let line = read("agave-validator --identity ASK");
         assert_eq!(line.identity, None);
         assert!(line.identity_is_asked_for);
+    }
+
+    #[test]
+    fn towers_that_are_kept_in_no_file_are_named() {
+        for form in ["--tower-storage etcd", "--tower-storage=etcd"] {
+            let line = read(&format!("agave-validator {form} --tower /t"));
+            assert_eq!(line.tower, some("/t"));
+            let problem = line.unguarded().unwrap();
+            assert!(problem.starts_with("--tower-storage etcd: "), "{problem}");
+        }
+        for harmless in ["--tower-storage file", "--tower /t", ""] {
+            let line = read(&format!("agave-validator {harmless}"));
+            assert_eq!(line.unguarded(), None, "{harmless}");
+        }
     }
 
     #[test]

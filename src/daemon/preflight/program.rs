@@ -22,6 +22,9 @@ pub(super) fn command(
             "--identity ASK reads a seed phrase from a terminal: give it the identity link",
         );
     }
+    if let Some(text) = line.unguarded() {
+        findings.add("command", Level::Error, text);
+    }
     if line.no_voting {
         findings.add(
             "command",
@@ -107,4 +110,26 @@ fn has_attribute(path: &Path, name: &std::ffi::CStr) -> bool {
     // SAFETY: both strings have an end, and with length 0 nothing is written.
     let len = unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), std::ptr::null_mut(), 0) };
     len > 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn errors(words: &[&str]) -> Vec<String> {
+        let argv: Vec<OsString> = words.iter().map(OsString::from).collect();
+        let line = CommandLine::read(&argv, Path::new("/"));
+        let mut findings = Findings::default();
+        let _ = command(&mut findings, &argv, &line);
+        findings.errors()
+    }
+
+    #[test]
+    fn a_validator_that_keeps_its_tower_elsewhere_is_refused_by_name() {
+        let base = ["/bin/sh", "--identity", "/k", "--tower-storage"];
+        assert_eq!(errors(&[&base[..], &["file"]].concat()), [""; 0]);
+        let errors = errors(&[&base[..], &["etcd"]].concat());
+        assert_eq!(errors.len(), 1);
+        assert!(errors[0].contains("--tower-storage etcd"), "{errors:?}");
+    }
 }
