@@ -109,6 +109,7 @@ impl Daemon {
                 .collect();
         let program = std::path::PathBuf::from(format!("/proc/{pid}/exe"));
         problems.extend(preflight::without_file_capabilities(&program).err());
+        problems.extend(line.unguarded());
         match ValidatorPaths::settle(&config.identity, &config.validator) {
             Ok(paths) => self.paths = Some(paths),
             Err(open) => problems.extend(open.iter().map(ToString::to_string)),

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use nix::sys::signal::Signal;
 
 use super::child::{self, Child};
 use super::event::Event;
+use super::preflight::without_file_capabilities;
 use super::{Daemon, install, service};
 use crate::authority::Authority;
 use crate::authority::local::CommitError;
@@ -133,8 +135,9 @@ impl Daemon {
 
     /// On the loop's own thread, which is the process's first and lives as long as it: the kernel kills the child with it.
     fn spawn(&mut self, op: OpId) {
-        let started = Process::start(&self.command)
-            .map_err(|error| chain(&error))
+        // The binary may have been replaced since the last start.
+        let started = without_file_capabilities(Path::new(&self.command.program))
+            .and_then(|()| Process::start(&self.command).map_err(|error| chain(&error)))
             .and_then(|(process, listener)| match self.start_gate(listener) {
                 Ok(gate) => Ok((process, gate)),
                 Err(error) => {

@@ -91,6 +91,8 @@ pub(super) fn look(loaded: &mut Loaded, argv: &[OsString]) -> (Findings, Option<
     let line = command_line(argv);
     loaded.fill(line.for_config());
     let config = &loaded.config;
+    // Forks, so it comes before the keys are read.
+    machine(&mut findings);
     authority(&mut findings, config);
     let command = program::command(&mut findings, argv, &line);
     let keys = keys(&mut findings, config);
@@ -101,7 +103,6 @@ pub(super) fn look(loaded: &mut Loaded, argv: &[OsString]) -> (Findings, Option<
     }
     disks::state_dir(&mut findings, config, keys.as_ref());
     control(&mut findings, config);
-    machine(&mut findings);
     let prepared = match (keys, link, command) {
         (Some(keys), Some(link), Some(command)) if findings.worst() < Level::Error => {
             Some(Prepared {

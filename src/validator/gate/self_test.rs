@@ -45,7 +45,8 @@ pub enum SelfTestError {
     Setup(#[from] io::Error),
 }
 
-/// Tries the gate. Call it from a thread that lives on, and before the runtime has many.
+/// Tries the gate. Call it from a thread that lives on, before the runtime has many and before a key is read: the process that is
+/// forked can be read by its own user.
 ///
 /// # Errors
 /// What is missing, and how to get it.
@@ -73,6 +74,9 @@ pub fn self_test() -> Result<(), SelfTestError> {
 }
 
 fn child(filter: &Filter, socket: &UnixStream, target: &CString) -> ! {
+    // As an exec would make it. Its memory is a copy of ours, which does not hold a key yet.
+    // SAFETY: prctl with these constants reads no memory.
+    unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1) };
     let code = match filter.install() {
         Err(error) => error.raw_os_error().unwrap_or(0) + INSTALL_FAILED,
         Ok(listener) if pass_fd::send(socket.as_fd(), listener.as_fd()).is_err() => 0,
