@@ -42,7 +42,9 @@ const IMPURE: &[&str] = &[
     "HashSet",
     "println!",
     "eprintln!",
-    "unsafe",
+    "unsafe {",
+    "unsafe fn",
+    "unsafe impl",
     "tracing",
     "serde",
 ];

@@ -154,11 +154,11 @@ impl Engine {
         }
         let flags = promotion.flags;
         if let Some(why) = self.beyond_record(now, flags, durable) {
-            return self.promotion_is_unsafe(now, why);
+            return self.promotion_needs_a_flag(now, why);
         }
         if durable.0.is_none() && !flags.first_vote {
             let why = "no vote record is known here or with the authority; if this identity has never voted, say `promote --first-vote`";
-            return self.promotion_is_unsafe(now, why.into());
+            return self.promotion_needs_a_flag(now, why.into());
         }
         self.account_for(flags, durable);
         self.set_promote(PromoteStep::OpenGate(held, durable));
@@ -250,7 +250,7 @@ impl Engine {
     }
 
     /// Trying again changes nothing: only an operator's word does.
-    fn promotion_is_unsafe(&mut self, now: Millis, why: String) {
+    fn promotion_needs_a_flag(&mut self, now: Millis, why: String) {
         self.failure.0 = Verdict::Unsafe;
         self.put_off_takeover(now);
         self.reclaims = false;
