@@ -64,7 +64,7 @@ fn a_damaged_record_without_an_older_one_says_so() {
     change(&dir.path().join("record"), |form| form.truncate(50));
     let text = refusal(dir.path());
     assert!(
-        text.contains("there is no older copy") && text.contains("backup"),
+        text.contains("there is no older copy") && text.contains("must be the newest"),
         "{text}"
     );
 }
