@@ -192,6 +192,17 @@ impl Lab {
         command.output().expect("supervisor ctl")
     }
 
+    /// `ctl status --watch`, its output in a pipe.
+    pub(crate) fn watch(&self) -> Child {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_supervisor"));
+        command
+            .arg("ctl")
+            .arg("--socket")
+            .arg(self.path("ctl.sock"));
+        command.args(["status", "--watch"]).stdout(Stdio::piped());
+        command.spawn().expect("supervisor ctl")
+    }
+
     pub(crate) fn status(&self) -> Option<Value> {
         let output = self.ctl(&["--json", "status"]);
         let line: Value = serde_json::from_slice(&output.stdout).ok()?;

@@ -13,4 +13,5 @@ mod gate;
 mod identity;
 mod lab;
 mod life;
+mod machine;
 mod script;
