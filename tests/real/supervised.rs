@@ -72,11 +72,13 @@ fn life(protocol: Protocol) {
         "a refused commit: the validator exits, the vote is not sent",
         Lab::refuse_a_commit,
     );
-    lab.step("promoted after it: votes land", |lab| {
-        lab.await_role("standby");
-        lab.must(&["promote"]);
-        lab.await_votes();
-    });
+    lab.step(
+        "the disk is back: the node takes its term up again, votes land",
+        |lab| {
+            lab.await_role("active");
+            lab.await_votes();
+        },
+    );
     lab.step(
         "supervisor killed -9: the validator ends, no vote follows",
         |lab| lab.kill_supervisor(&mut supervisor),
