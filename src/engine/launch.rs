@@ -9,7 +9,7 @@ use super::state::{
     Carry, Child, End, Launch, PromoteStep, Promotion, RecordDurable, Stage, TermHeld,
 };
 use super::table::Cause;
-use super::values::{Identity, Millis, PromoteFlags, Term};
+use super::values::{Millis, PromoteFlags, Term};
 use super::{Engine, Reason};
 
 impl Engine {
@@ -316,17 +316,5 @@ impl Engine {
 
     pub(super) fn set_launch(&mut self, step: Launch) {
         self.stage = Stage::Starting(step);
-    }
-
-    /// The term of a launch or a promotion under way, for the shell's status.
-    #[must_use]
-    pub fn holds(&self, term: Term) -> bool {
-        self.hold.is_some_and(|hold| hold.term == term)
-    }
-
-    /// Identity the link was last known to point at.
-    #[must_use]
-    pub fn link(&self) -> Option<Identity> {
-        self.link
     }
 }

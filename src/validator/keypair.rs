@@ -136,22 +136,6 @@ impl Keypair {
     pub fn path(&self) -> &Path {
         &self.path
     }
-
-    /// The keypair as the admin RPC takes it: a JSON array of 64 numbers, wiped when dropped. Do not copy it
-    /// into memory that is not.
-    #[must_use]
-    pub fn json_array(&self) -> Zeroizing<String> {
-        // Never grows, so no copy is left behind.
-        let mut text = Zeroizing::new(String::with_capacity(2 + 4 * KEYPAIR_BYTES));
-        let mut separator = '[';
-        for byte in self.bytes.iter() {
-            text.push(separator);
-            push_number(&mut text, *byte);
-            separator = ',';
-        }
-        text.push(']');
-        text
-    }
 }
 
 /// Names the key and its file, never the secret.
@@ -327,15 +311,5 @@ fn number(text: &[u8], start: usize) -> Result<(u8, usize), ArrayError> {
     }
 }
 
-fn push_number(text: &mut String, byte: u8) {
-    let digit = |value: u8| char::from(b'0' + value % 10);
-    if byte >= 100 {
-        text.push(digit(byte / 100));
-    }
-    if byte >= 10 {
-        text.push(digit(byte / 10));
-    }
-    text.push(digit(byte));
-}
 #[cfg(test)]
 mod tests;
