@@ -24,7 +24,7 @@ endif
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: packages ## build the program, optimised, as target/release/supervisor
@@ -33,8 +33,9 @@ build: packages ## build the program, optimised, as target/release/supervisor
 .PHONY: test
 test: packages ## format, lints, licences, unit tests, simulation, end-to-end tests, units, package
 	@$(stage) format $(MAKE) --no-print-directory format
+	@$(stage) compile cargo test --locked --no-run
+	@$(stage) tests tests/support/beside tests/support/build-early -- $(MAKE) --no-print-directory test-rust
 	@$(stage) lints $(MAKE) --no-print-directory lints
-	@$(stage) tests $(MAKE) --no-print-directory test-rust
 	@$(stage) dependencies $(MAKE) --no-print-directory deny
 	@$(stage) units $(MAKE) --no-print-directory test-units
 	@$(stage) package $(MAKE) --no-print-directory test-package
@@ -45,17 +46,31 @@ test-real: packages ## votes of real validators through the gate, in Tower BFT a
 	@bin=$$(tests/real/build-agave | tail -n 1); \
 	SUPERVISOR_AGAVE_BIN=$$bin $(stage) real cargo test --locked --test real -- --test-threads=1 --nocapture
 
+.PHONY: test-real-facts
+test-real-facts: packages ## what a real validator does without a supervisor: the facts that the rest builds on
+	@bin=$$(tests/real/build-agave | tail -n 1); \
+	SUPERVISOR_AGAVE_BIN=$$bin cargo test --locked --test real bare_node -- --ignored --test-threads=1 --nocapture
+
 .PHONY: demo
 demo: ## one node's life in a terminal, with measured times
 	@tests/demo/run
 
 .PHONY: bench
-bench: ## what the supervisor costs on this machine, as ratios
-	@tests/bench/run
+bench: ## what the supervisor costs on this machine, as ratios: make bench PARTS="votes etcd-3"
+	@tests/bench/run $(PARTS)
 
 .PHONY: sim
 sim: packages ## more of the simulation: make sim SEEDS=100000
 	SIM_SEEDS=$(or $(SEEDS),10000) cargo test --locked --test sim -- --nocapture
+
+.PHONY: fuzz
+fuzz: packages ## the parsers under a fuzzer, each for a while: make fuzz SECONDS=600
+	@fuzz/run $(or $(SECONDS),20)
+
+# Optimised, or it would take ten times as long; the dependencies stay as they are.
+.PHONY: model
+model: packages ## the model further than the tests go: make model DEPTH=1
+	MODEL_DEPTH=$(or $(DEPTH),1) cargo test --locked --config profile.dev.package.validator-supervisor.opt-level=3 --test model -- --nocapture
 
 .PHONY: deb
 deb: ## build the Debian package, target/debian/*.deb
@@ -66,13 +81,14 @@ format: ## is everything formatted?
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 
+# In a directory of their own, so that they need not wait for the tests, nor the tests for them.
 .PHONY: lints
 lints: packages ## clippy on every target; warnings are errors
-	cargo clippy $(both) --all-targets --test real -- --deny warnings
+	CARGO_TARGET_DIR=target/lints cargo clippy $(both) --all-targets --test real -- --deny warnings
 
 .PHONY: test-rust
 test-rust: packages ## unit tests, simulation and end-to-end tests (as root: some mount disks and drop rights)
-	@tests/support/install-packages libcap2-bin
+	@tests/support/install-packages libcap2-bin etcd-server iproute2
 	cargo test --locked $(as_root) -- --test-threads=4
 
 .PHONY: deny
@@ -96,7 +112,7 @@ install-tools: packages ## install the pinned cargo tools into the cache
 # What the compilation of the dependencies needs.
 .PHONY: packages
 packages:
-	@tests/support/install-packages gcc libc6-dev
+	@tests/support/install-build-packages
 
 .PHONY: clean
 clean: ## remove what was built; the cache stays

@@ -27,6 +27,9 @@ pub enum TopCommand {
     Run(RunArgs),
     /// Check the configuration and this machine, and change nothing
     Check(CheckArgs),
+    /// Make certificates for the nodes and for etcd
+    #[command(arg_required_else_help = true)]
+    Pki(PkiArgs),
     /// Ask or tell the running supervisor
     #[command(arg_required_else_help = true)]
     Ctl(CtlArgs),
@@ -53,6 +56,42 @@ pub struct CheckArgs {
     /// The command line that `run` would get; lets the validator's own flags and binary be checked too
     #[arg(value_name = "COMMAND", num_args = 0.., trailing_var_arg = true)]
     pub command: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub struct PkiArgs {
+    #[command(subcommand)]
+    pub command: PkiCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PkiCommand {
+    /// Make an authority: ca.pem, which goes to every node, and ca-key.pem, which stays
+    Init {
+        /// The directory for the files
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+    },
+    /// Make the certificate of a node or of an etcd server: NODE.pem and NODE-key.pem
+    Add {
+        /// The node's name, as in its configuration
+        node: String,
+        /// The directory of the authority
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+        /// An address or name at which others reach it; repeat it for several
+        #[arg(long = "host", value_name = "ADDR")]
+        hosts: Vec<String>,
+        /// Replace the certificate that there is, for the same addresses where none are given
+        #[arg(long)]
+        renew: bool,
+    },
+    /// Show the certificates of a directory, and when they end
+    Show {
+        /// The directory of the files
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -91,9 +130,34 @@ pub enum CtlCommand {
         #[command(flatten)]
         wait: Wait,
     },
-    /// Let this node be promoted again after a demote
+    /// Let another node vote in place of this one
+    ///
+    /// Refused where no other node could vote at once. Waits for a stretch without leader slots of the identity, and for the other
+    /// node's first vote; where that does not come, this node votes again.
+    Handover {
+        /// The node that is to vote [default: the standby with the highest priority]
+        #[arg(long, value_name = "NODE")]
+        to: Option<String>,
+        /// Do not wait for a stretch without leader slots, whose blocks may be lost
+        #[arg(long)]
+        now: bool,
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Let this node be promoted again after a demote, and end a pause
     Resume(Wait),
-    /// Restart the validator in place
+    /// Let this node decide nothing by itself for a while
+    ///
+    /// It takes over from nobody, and does not step down because of what it sees. What it must do to be safe it does all
+    /// the same. The pause outlives a restart of the supervisor.
+    Pause {
+        /// How long, such as 30m; at most 24h
+        #[arg(long = "for", value_name = "TIME", value_parser = pause)]
+        time: Duration,
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Restart the validator; one that votes hands over first
     Restart(Wait),
     /// Say why this node is in its role, and what would move it
     Explain,
@@ -104,7 +168,8 @@ pub enum CtlCommand {
 /// How long an acting command waits for its outcome.
 #[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wait {
-    /// Stop waiting after this long, such as 30s or 5m; the command itself goes on [default: 1m, restart: 1h]
+    /// Stop waiting after this long, such as 30s or 5m; the command itself goes on [default: 1m, promote and handover: 7m,
+    /// restart: 1h]
     #[arg(long, value_name = "TIME", value_parser = timeout)]
     pub timeout: Option<Duration>,
     /// Return as soon as the command is admitted
@@ -116,8 +181,21 @@ fn timeout(text: &str) -> Result<Duration, String> {
     duration::parse(text)
 }
 
+/// A pause that is forgotten is a node without failover.
+const PAUSE_MAX: Duration = Duration::from_secs(24 * 3600);
+
+fn pause(text: &str) -> Result<Duration, String> {
+    let time = duration::parse(text)?;
+    if time.is_zero() || time > PAUSE_MAX {
+        return Err("a pause lasts from 1ms to 24h".into());
+    }
+    Ok(time)
+}
+
 /// A validator loads its snapshot and catches up before a restart is over.
 const RESTART_TIMEOUT: Duration = Duration::from_secs(3600);
+/// The right time for a handover may be minutes away.
+const HANDOVER_TIMEOUT: Duration = Duration::from_secs(420);
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 impl CtlCommand {
@@ -125,7 +203,8 @@ impl CtlCommand {
     #[must_use]
     pub fn waits_for(&self) -> Option<Duration> {
         let (wait, default) = match self {
-            Self::Demote(wait) | Self::Resume(wait) | Self::Promote { wait, .. } => (wait, TIMEOUT),
+            Self::Demote(wait) | Self::Resume(wait) | Self::Pause { wait, .. } => (wait, TIMEOUT),
+            Self::Promote { wait, .. } | Self::Handover { wait, .. } => (wait, HANDOVER_TIMEOUT),
             Self::Restart(wait) => (wait, RESTART_TIMEOUT),
             Self::Status { .. } | Self::Explain | Self::History => return Some(TIMEOUT),
         };

@@ -7,6 +7,7 @@
 mod check;
 pub mod duration;
 mod effective;
+mod mask;
 mod parse;
 mod problem;
 mod read;
@@ -19,10 +20,13 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
+pub use check::is_node_name;
+pub use mask::credentials as without_credentials;
 pub use problem::{ConfigError, Problem, Problems};
 pub use read::Source;
 pub use reload::{Change, apply_live, changes};
@@ -154,12 +158,22 @@ fn fill_one<T>(slot: &mut Option<T>, found: Option<T>) -> bool {
 
 fn read_bounded(path: &Path) -> Result<Vec<u8>, ConfigError> {
     let mut bytes = Vec::new();
-    std::fs::File::open(path)
-        .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
-        .map_err(|source| ConfigError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
+    let unreadable = |source| ConfigError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    // A pipe without a writer would be waited for.
+    let file = std::fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path)
+        .map_err(unreadable)?;
+    if !file.metadata().map_err(unreadable)?.is_file() {
+        return Err(ConfigError::NotAFile(path.to_owned()));
+    }
+    file.take(FILE_BYTES_MAX + 1)
+        .read_to_end(&mut bytes)
+        .map_err(unreadable)?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(ConfigError::TooLong {
             path: path.to_owned(),

@@ -6,6 +6,7 @@
 //! ```text
 //! main ──> cli                 the command line
 //!   ├────> ctl::client         `supervisor ctl`
+//!   ├────> pki                 `supervisor pki`: certificates
 //!   └────> daemon              `supervisor run` and `supervisor check`: the loop, the clock, signals, logs
 //!             │
 //!             ├──> engine      decides everything; pure: no clock, no IO, no threads
@@ -47,5 +48,6 @@ pub mod config;
 pub mod ctl;
 pub mod daemon;
 pub mod engine;
+pub mod pki;
 pub mod probe;
 pub mod validator;

@@ -1,18 +1,50 @@
 //! Parses the command line, runs what it asks for, and passes the exit code on.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use validator_supervisor::cli::{Cli, CtlArgs, CtlCommand, TopCommand};
+use validator_supervisor::cli::{Cli, CtlArgs, CtlCommand, Exit, PkiCommand, TopCommand};
 use validator_supervisor::ctl::client::{self, Ask, Options};
 use validator_supervisor::ctl::wire::Request;
-use validator_supervisor::daemon;
+use validator_supervisor::{daemon, pki};
 
 fn main() -> ExitCode {
     match Cli::parse().command {
         TopCommand::Run(args) => daemon::run(&args),
         TopCommand::Check(args) => daemon::check(&args),
+        TopCommand::Pki(args) => pki(args.command),
         TopCommand::Ctl(args) => ExitCode::from(client::run(&options(args)) as u8),
+    }
+}
+
+fn pki(command: PkiCommand) -> ExitCode {
+    let written = |files: [PathBuf; 2]| {
+        files
+            .map(|file| format!("wrote {}", file.display()))
+            .to_vec()
+    };
+    let lines = match &command {
+        PkiCommand::Init { dir } => pki::init(dir).map(written),
+        PkiCommand::Add {
+            node,
+            dir,
+            hosts,
+            renew,
+        } => pki::add(dir, node, hosts, *renew).map(written),
+        PkiCommand::Show { dir } => {
+            pki::show(dir).map(|shown| shown.iter().map(ToString::to_string).collect())
+        }
+    };
+    match lines {
+        Ok(lines) => {
+            lines.iter().for_each(|line| println!("{line}"));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("supervisor: {error}");
+            Exit::Refused.into()
+        }
     }
 }
 
@@ -32,7 +64,11 @@ fn options(args: CtlArgs) -> Options {
             first_vote,
             accept_double_vote_risk,
         }),
+        CtlCommand::Handover { to, now, .. } => command(Request::Handover { to, now }),
         CtlCommand::Resume(_) => command(Request::Resume {}),
+        CtlCommand::Pause { time, .. } => command(Request::Pause {
+            for_ms: u64::try_from(time.as_millis()).unwrap_or(u64::MAX),
+        }),
         CtlCommand::Restart(_) => command(Request::Restart {}),
     };
     Options {

@@ -16,6 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("validator", &["engine", "config"]),
     ("authority", &["engine", "config"]),
     ("probe", &["engine", "config"]),
+    ("pki", &["config"]),
     ("ctl", &["engine", "config"]),
 ];
 
@@ -202,8 +203,8 @@ fn the_engine_is_pure() {
 }
 
 #[test]
-fn the_simulation_knows_nothing_but_the_engine() {
-    for (path, text) in code("tests/sim") {
+fn simulation_and_model_know_nothing_but_the_engine() {
+    for (path, text) in code("tests/sim").into_iter().chain(code("tests/model")) {
         for after in text.split("validator_supervisor::").skip(1) {
             assert!(
                 after.starts_with("engine"),

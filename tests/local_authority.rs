@@ -36,7 +36,14 @@ fn bytes(slot: u64) -> Vec<u8> {
     vec![slot as u8; 100 + (slot as usize * 37) % 300]
 }
 
+/// With what the gate has it do after the vote.
 fn commit(local: &Local, term: Term, slot: u64) {
+    commit_alone(local, term, slot);
+    local.settle().expect("a disk that is well");
+}
+
+/// The newest record is left with the older name.
+fn commit_alone(local: &Local, term: Term, slot: u64) {
     local
         .commit(mark(term, slot), &bytes(slot))
         .expect("a commit on a disk that is well");

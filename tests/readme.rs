@@ -40,9 +40,13 @@ fn parse(line: &str) -> Result<Cli, clap::Error> {
 }
 
 #[test]
-fn the_configuration_is_accepted_and_below_ten_lines() {
+fn the_configurations_are_accepted_and_that_of_one_node_has_below_ten_lines() {
     let configs = blocks("toml");
-    assert_eq!(configs.len(), 1);
+    assert_eq!(configs.len(), 2);
+    let etcd = Loaded::parse(configs[1], "host")
+        .map_err(|problems| problems.to_string())
+        .expect("a good configuration");
+    assert_eq!(etcd.config.authority.kind, AuthorityKind::Etcd);
     assert!(configs[0].lines().count() < 10);
     let loaded = Loaded::parse(configs[0], "host")
         .map_err(|problems| problems.to_string())

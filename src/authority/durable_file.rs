@@ -1,7 +1,8 @@
 //! Small files that survive a crash at any point: the newest content or the one before, never neither.
 //!
 //! [`replace`] is for what changes rarely. [`TwoFiles`] is for the record of every vote: it writes over the older of two files
-//! in place, so that a full disk and the allocation of blocks stay off the path of a vote, then exchanges their names.
+//! in place, so that a full disk and the allocation of blocks stay off the path of a vote, then exchanges their names. Content is
+//! safe once it is on the disk under either name, so the names may follow later.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
@@ -27,13 +28,21 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
 /// The content of a file, `None` where there is no such file, at most `max` bytes.
 ///
 /// # Errors
-/// The file cannot be read, or is longer.
+/// The file cannot be read, is longer, or is no regular file: a pipe without a writer would be waited for.
 pub fn read(path: &Path, max: usize) -> io::Result<Option<Vec<u8>>> {
     use std::io::Read as _;
-    let file = match File::open(path) {
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path);
+    let file = match opened {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other?,
     };
+    if !file.metadata()?.is_file() {
+        let why = "it is no regular file: move it away, and put the right one in its place";
+        return Err(io::Error::other(why));
+    }
     let mut bytes = Vec::new();
     file.take(max as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > max {
@@ -77,32 +86,48 @@ impl TwoFiles {
     /// Makes `content` the newest. When it returns, it is on the disk under its name.
     /// Calls must not overlap.
     ///
-    /// A crash while the content is written damages the older file only; a crash after it leaves two whole files, in
-    /// whichever order. Repeating a failed call is always right.
-    ///
     /// # Errors
-    /// The first step that fails.
+    /// The first step that fails. Repeating the call is always right.
     pub fn write(&self, content: &[u8]) -> io::Result<()> {
-        let file = open_for_writing(&self.older, false)?;
-        file.write_all_at(content, 0)?;
-        if file.metadata()?.len() != content.len() as u64 {
-            file.set_len(content.len() as u64)?;
+        if self.write_older(content)? {
+            self.exchange()?;
+            self.sync_names()?;
         }
-        file.sync_data()?;
-        self.exchange()?;
-        self.directory.sync_all()
+        Ok(())
     }
 
-    /// Gives the older file the newest name. Where it is the only copy there is, it must not be written over.
+    /// Writes `content` over the older file. When it returns, it is on the disk, and `true` says that it has the older name:
+    /// before the next call the names must be exchanged and synced.
+    /// Where there is no older file yet, `content` gets the newest name as well.
+    ///
+    /// The names must be on the disk when it is called. Then a crash while the content is written damages the older file only; a
+    /// crash after it leaves two whole files, in whichever order: who reads must look at both.
+    ///
+    /// No crash leaves the older file alone. It comes to be only beside a newest one: the first content of all takes another
+    /// way. From then on the newest name is exchanged, or replaced by a rename, and never given up. Whoever finds the older file alone
+    /// knows that something else has taken the newest away.
     ///
     /// # Errors
-    /// The disk refuses; nothing has changed, or all has.
-    pub fn promote_older(&self) -> io::Result<()> {
-        std::fs::rename(&self.older, &self.newest)?;
-        self.directory.sync_all()
+    /// The first step that fails. After [`Self::sync_names`], repeating the call is always right.
+    pub fn write_older(&self, content: &[u8]) -> io::Result<bool> {
+        match OpenOptions::new().write(true).open(&self.older) {
+            Ok(file) => write_over(&file, content).map(|()| true),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            Err(_) if !self.newest.try_exists()? => replace(&self.newest, content).map(|()| false),
+            Err(_) => {
+                write_over(&open_for_writing(&self.older, false)?, content)?;
+                // Until its name is on the disk too, the content may be found by nobody.
+                self.exchange()?;
+                self.sync_names().map(|()| false)
+            }
+        }
     }
 
-    fn exchange(&self) -> io::Result<()> {
+    /// What has the older name gets the newest one, and the other way round.
+    ///
+    /// # Errors
+    /// The disk refuses; nothing has changed.
+    pub fn exchange(&self) -> io::Result<()> {
         let exchanged = renameat2(
             AT_FDCWD,
             &self.older,
@@ -112,13 +137,29 @@ impl TwoFiles {
         );
         match exchanged {
             Ok(()) => Ok(()),
-            // The first content of all; or a file system that cannot exchange, which keeps no older copy.
+            // The newest was taken away while we run; or a file system that cannot exchange, which keeps no older copy.
             Err(Errno::ENOENT | Errno::EINVAL | Errno::ENOSYS) => {
                 std::fs::rename(&self.older, &self.newest)
             }
             Err(error) => Err(error.into()),
         }
     }
+
+    /// When it returns, the names are on the disk as they are.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn sync_names(&self) -> io::Result<()> {
+        self.directory.sync_all()
+    }
+}
+
+fn write_over(file: &File, content: &[u8]) -> io::Result<()> {
+    file.write_all_at(content, 0)?;
+    if file.metadata()?.len() != content.len() as u64 {
+        file.set_len(content.len() as u64)?;
+    }
+    file.sync_data()
 }
 
 fn open_for_writing(path: &Path, truncate: bool) -> io::Result<File> {
@@ -163,14 +204,37 @@ mod tests {
     }
 
     #[test]
-    fn an_older_copy_can_take_the_newest_name() -> io::Result<()> {
+    fn the_first_content_of_all_makes_no_older_file() -> io::Result<()> {
         let dir = tempfile::tempdir()?;
         let files = TwoFiles::new(dir.path().join("record"))?;
-        std::fs::write(files.older(), "first")?;
-        files.promote_older()?;
+        files.write(b"first")?;
+        assert!(!files.older().exists());
         files.write(b"second")?;
-        assert_eq!(std::fs::read(files.newest())?, b"second");
         assert_eq!(std::fs::read(files.older())?, b"first");
+        Ok(())
+    }
+
+    #[test]
+    fn a_newest_file_that_is_taken_away_between_two_writes_comes_back() -> io::Result<()> {
+        let dir = tempfile::tempdir()?;
+        let files = TwoFiles::new(dir.path().join("record"))?;
+        files.write(b"first")?;
+        files.write(b"second")?;
+        std::fs::remove_file(files.newest())?;
+        files.write(b"third")?;
+        assert_eq!(std::fs::read(files.newest())?, b"third");
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_refused_and_not_waited_for() -> io::Result<()> {
+        let dir = tempfile::tempdir()?;
+        let path = dir.path().join("record");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU)?;
+        for path in [&path, dir.path()] {
+            let error = read(path, 100).map_err(|error| error.to_string());
+            assert!(error.is_err_and(|error| error.contains("no regular file: move it away")));
+        }
         Ok(())
     }
 

@@ -25,6 +25,15 @@ pub enum OpenError {
         error: FormError,
         remedy: String,
     },
+    #[error("{} cannot be read: {error}", path.display())]
+    Newer { path: PathBuf, error: FormError },
+    /// See [`TwoFiles::write`] for why no crash leaves this.
+    #[error("{} is missing, though {} is there: something has removed the newest vote record. Put it back. {remedy}", path.display(), older.display())]
+    Missing {
+        path: PathBuf,
+        older: PathBuf,
+        remedy: String,
+    },
     #[error("{} belongs to another identity, {}: point state_dir elsewhere, or move the file away", path.display(), bs58::encode(found).into_string())]
     OtherIdentity { path: PathBuf, found: [u8; 32] },
 }
@@ -51,16 +60,25 @@ pub struct Local {
 struct Inner {
     holding: Holding,
     mark: Option<RecordMark>,
-    /// The newest file is missing, and the older one is the only copy of the record.
-    only_older: bool,
+    names: Names,
     form: Vec<u8>,
+}
+
+/// What is left to do for the names of the two files before the older one may be written over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Names {
+    /// The newest record has the older name.
+    ToExchange,
+    /// They are right, but may not be on the disk.
+    ToSync,
+    Settled,
 }
 
 impl Local {
     /// Opens the files in `dir`, which must exist; creates none.
     ///
     /// # Errors
-    /// A file that cannot be read, is damaged or belongs to another identity, each by its name.
+    /// A file that cannot be read, is damaged, is missing, is of a newer supervisor or belongs to another identity, each by its name.
     pub fn open(dir: &Path, identity: [u8; 32]) -> Result<Self, OpenError> {
         let files = TwoFiles::new(dir.join("record")).map_err(|source| OpenError::Io {
             path: dir.to_owned(),
@@ -70,7 +88,7 @@ impl Local {
         let holding = read_holding(&holding_path, identity)?;
         let record = read_newest(&files, identity)?;
         let mark = record.map(|record| record.mark);
-        let only_older = mark.is_some() && !files.newest().exists();
+        let names = names(&files, mark)?;
         Ok(Self {
             identity,
             holding_path,
@@ -78,7 +96,7 @@ impl Local {
             inner: Mutex::new(Inner {
                 holding,
                 mark,
-                only_older,
+                names,
                 form: Vec::new(),
             }),
         })
@@ -125,7 +143,8 @@ impl Local {
         self.hold(&mut inner, released)
     }
 
-    /// Makes a record durable, if `mark.term` is held.
+    /// Makes a record durable, if `mark.term` is held. It is safe on the disk when this returns; [`Self::settle`], called once the
+    /// vote is let out, spares the next call the exchange of names.
     ///
     /// # Errors
     /// The term is over, or the disk refuses. Repeating the call is always right.
@@ -143,13 +162,36 @@ impl Local {
             path: self.files.newest().to_owned(),
             source,
         };
-        if inner.only_older {
-            self.files.promote_older().map_err(failed)?;
-            inner.only_older = false;
-        }
         stored::write_record(&mut inner.form, mark, &self.identity, bytes);
-        self.files.write(&inner.form).map_err(failed)?;
+        self.settle_names(&mut inner).map_err(failed)?;
+        inner.names = Names::ToSync;
+        let to_exchange = self.files.write_older(&inner.form).map_err(failed)?;
+        inner.names = if to_exchange {
+            Names::ToExchange
+        } else {
+            Names::Settled
+        };
         inner.mark = Some(mark);
+        Ok(())
+    }
+
+    /// Gives the newest record its name, on the disk, if [`Self::commit`] has left that to do.
+    ///
+    /// # Errors
+    /// The disk refuses. The record is safe, and the next commit tries again.
+    pub fn settle(&self) -> io::Result<()> {
+        self.settle_names(&mut self.inner())
+    }
+
+    fn settle_names(&self, inner: &mut Inner) -> io::Result<()> {
+        if inner.names == Names::ToExchange {
+            self.files.exchange()?;
+            inner.names = Names::ToSync;
+        }
+        if inner.names == Names::ToSync {
+            self.files.sync_names()?;
+            inner.names = Names::Settled;
+        }
         Ok(())
     }
 
@@ -193,11 +235,7 @@ fn read_holding(path: &Path, identity: [u8; 32]) -> Result<Holding, OpenError> {
         "move it away to start without a term; this node then waits for `supervisor ctl promote`"
             .to_owned()
     };
-    let holding = stored::read_holding(&form).map_err(|error| OpenError::Damaged {
-        path: path.to_owned(),
-        error,
-        remedy: remedy(),
-    })?;
+    let holding = stored::read_holding(&form).map_err(|error| unusable(path, error, remedy))?;
     if holding.identity != identity {
         return Err(OpenError::OtherIdentity {
             path: path.to_owned(),
@@ -207,47 +245,93 @@ fn read_holding(path: &Path, identity: [u8; 32]) -> Result<Holding, OpenError> {
     Ok(holding)
 }
 
-/// The newest of the two files. The older one may be damaged, by a crash while it was written over; the newest may not.
-fn read_newest(files: &TwoFiles, identity: [u8; 32]) -> Result<Option<StoredRecord>, OpenError> {
-    let older = read(files.older())?.and_then(|form| stored::read_record(&form).ok());
-    let older = older.filter(|record| record.identity == identity);
-    let newest = match read(files.newest())? {
-        None => None,
-        Some(form) => Some(
-            stored::read_record(&form).map_err(|error| damaged(files, error, older.as_ref()))?,
-        ),
+/// The newest of the two files. The older one may be damaged, by a crash while it was written over; the newest may not, and may
+/// not be missing where there is an older one: going on from that one would forget the last vote without a word.
+pub(super) fn read_newest(
+    files: &TwoFiles,
+    identity: [u8; 32],
+) -> Result<Option<StoredRecord>, OpenError> {
+    let older = read(files.older())?;
+    let has_older = older.is_some();
+    let older = match older.map(|form| stored::read_record(&form)) {
+        // The next commit would write over it.
+        Some(Err(error @ FormError::Version { .. })) => {
+            return Err(unusable(files.older(), error, String::new));
+        }
+        other => other.and_then(Result::ok),
     };
-    if let Some(record) = &newest
-        && record.identity != identity
-    {
+    let older = older.filter(|record| record.identity == identity);
+    let Some(form) = read(files.newest())? else {
+        return if has_older {
+            Err(missing(files, older.as_ref()))
+        } else {
+            Ok(None)
+        };
+    };
+    let newest = stored::read_record(&form).map_err(|error| {
+        unusable(files.newest(), error, || {
+            way_out(files.newest(), files.older(), older.as_ref())
+        })
+    })?;
+    if newest.identity != identity {
         return Err(OpenError::OtherIdentity {
             path: files.newest().to_owned(),
-            found: record.identity,
+            found: newest.identity,
         });
     }
-    Ok(newest
+    // A crash before the names are exchanged leaves the newer one under the older name.
+    Ok(older
         .into_iter()
-        .chain(older)
+        .chain([newest])
         .max_by_key(|record| (record.mark.term, record.mark.seq)))
 }
 
-fn damaged(files: &TwoFiles, error: FormError, older: Option<&StoredRecord>) -> OpenError {
-    let path = files.newest().to_owned();
-    let remedy = match older {
-        Some(older) => format!(
-            "{} is whole and ends at slot {}: to go on from it, which forgets the last vote, wait until the cluster is well past that slot, then move the damaged file away",
-            files.older().display(),
-            older.mark.slot
+/// After a crash, `mark` being that of the newest record.
+fn names(files: &TwoFiles, mark: Option<RecordMark>) -> Result<Names, OpenError> {
+    let newest = read(files.newest())?.and_then(|form| stored::read_record(&form).ok());
+    Ok(if newest.map(|record| record.mark) == mark {
+        Names::ToSync
+    } else {
+        Names::ToExchange
+    })
+}
+
+fn unusable(path: &Path, error: FormError, remedy: impl FnOnce() -> String) -> OpenError {
+    let path = path.to_owned();
+    match error {
+        FormError::Version { .. } => OpenError::Newer { path, error },
+        _ => OpenError::Damaged {
+            path,
+            error,
+            remedy: remedy(),
+        },
+    }
+}
+
+fn missing(files: &TwoFiles, whole: Option<&StoredRecord>) -> OpenError {
+    let (path, older) = (files.newest().to_owned(), files.older().to_owned());
+    let remedy = way_out(&path, &older, whole);
+    OpenError::Missing {
+        path,
+        older,
+        remedy,
+    }
+}
+
+/// What is left to do without the newest file.
+fn way_out(newest: &Path, older: &Path, whole: Option<&StoredRecord>) -> String {
+    match whole {
+        Some(record) => format!(
+            "{} is whole and ends at slot {}: to go on from it, which forgets the last vote, wait until the cluster is well past that slot, then `mv {} {}`",
+            older.display(),
+            record.mark.slot,
+            older.display(),
+            newest.display()
         ),
         None => format!(
-            "there is no older copy at {}: restore the file from a copy, which must be the newest there is: an older one forgets votes",
-            files.older().display()
+            "there is no whole older copy at {}: restore the newest from a copy, which must be the newest there is: an older one forgets votes",
+            older.display()
         ),
-    };
-    OpenError::Damaged {
-        path,
-        error,
-        remedy,
     }
 }
 

@@ -3,61 +3,146 @@
 //! An authority fences: a commit under a term that is over never succeeds. It does not decide who should vote.
 
 pub mod durable_file;
+pub mod etcd;
 pub mod local;
 pub mod stored;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use local::{CommitError, Local, OpenError};
+use etcd::Etcd;
+use local::{Local, OpenError};
 use stored::StoredRecord;
 
-use crate::engine::values::{RecordMark, Term};
+use crate::engine::AuthorityTraits;
+use crate::engine::values::{Millis, NodeName, RecordMark, Term};
 
 /// One of the authorities, as configured.
 #[derive(Clone, Debug)]
 pub enum Authority {
     /// This disk; no other node.
     Local(Arc<Local>),
+    /// An etcd cluster.
+    Etcd(Arc<Etcd>),
 }
 
+/// Why a record was not committed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CommitError {
+    /// Its term is over, or the record cannot be trusted any more: it never will be committed.
+    #[error("{0}")]
+    TermLost(String),
+    /// Unknown, or failed in a way that may pass. Asking again settles it.
+    #[error("{0}")]
+    Unsettled(String),
+}
+
+/// Why a request about the term did not succeed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// Nothing was changed by it.
+    #[error("{0}")]
+    Refused(String),
+    /// Whether it has changed anything is not known.
+    #[error("{0}")]
+    Unknown(String),
+}
+
+impl From<std::io::Error> for Fault {
+    fn from(error: std::io::Error) -> Self {
+        Self::Unknown(error.to_string())
+    }
+}
+
+impl From<local::CommitError> for CommitError {
+    fn from(error: local::CommitError) -> Self {
+        match error {
+            local::CommitError::TermLost { .. } => Self::TermLost(error.to_string()),
+            local::CommitError::Io { .. } => Self::Unsettled(error.to_string()),
+        }
+    }
+}
+
+/// Every call blocks, none longer than it is given. A disk that hangs is the exception.
 impl Authority {
-    /// Makes a record durable under its term. Blocks; called by the gate.
+    /// Makes a record durable under its term. Called by the gate.
     ///
     /// # Errors
     /// The term is over, or the outcome is not certain yet.
     pub fn commit(&self, mark: RecordMark, bytes: &[u8]) -> Result<(), CommitError> {
         match self {
-            Self::Local(local) => local.commit(mark, bytes),
+            Self::Local(local) => Ok(local.commit(mark, bytes)?),
+            Self::Etcd(etcd) => etcd.commit(mark, bytes),
         }
     }
 
-    /// Obtains the right to vote. Blocks.
+    /// Does what [`Self::commit`] leaves for after the vote. Called by the gate; without it, the next commit does it.
     ///
     /// # Errors
-    /// It is not granted, and nothing has changed.
-    pub fn acquire(&self) -> std::io::Result<Term> {
+    /// The next commit tries again, and reports what is still wrong.
+    pub fn settle(&self) -> std::io::Result<()> {
         match self {
-            Self::Local(local) => local.acquire(),
+            Self::Local(local) => local.settle(),
+            Self::Etcd(_) => Ok(()),
         }
     }
 
-    /// Gives the right to vote back. Blocks.
+    /// Obtains the right to vote, and the final record of the terms before where it is not on this disk.
+    ///
+    /// # Errors
+    /// It is not granted, or nothing is certain.
+    pub fn acquire(&self, within: Duration) -> Result<(Term, Option<RecordMark>), Fault> {
+        match self {
+            Self::Local(local) => Ok((local.acquire()?, None)),
+            Self::Etcd(etcd) => etcd.acquire(within),
+        }
+    }
+
+    /// Gives the right to vote back; term 0: whatever this node has.
     ///
     /// # Errors
     /// It is not certain that it was given back.
-    pub fn release(&self, term: Term) -> std::io::Result<()> {
+    pub fn release(&self, term: Term, within: Duration) -> Result<(), Fault> {
         match self {
-            Self::Local(local) => local.release(term),
+            Self::Local(local) => Ok(local.release(term)?),
+            Self::Etcd(etcd) => etcd.release(term, within),
         }
     }
 
-    /// The newest committed record. Blocks.
+    /// Passes the right to vote to another node.
+    ///
+    /// # Errors
+    /// There is none, it cannot take it, or nothing is certain.
+    pub fn pass(&self, term: Term, to: &NodeName, within: Duration) -> Result<(), Fault> {
+        match self {
+            Self::Local(_) => Err(self.has_no_other_node()),
+            Self::Etcd(etcd) => etcd.pass(term, to, within),
+        }
+    }
+
+    /// Whether a term is still held, asked anew.
+    ///
+    /// # Errors
+    /// Nothing is certain.
+    pub fn confirm(&self, term: Term, within: Duration) -> Result<bool, Fault> {
+        match self {
+            Self::Local(_) => Err(self.has_no_other_node()),
+            Self::Etcd(etcd) => etcd.confirm(term, within),
+        }
+    }
+
+    fn has_no_other_node(&self) -> Fault {
+        Fault::Refused(format!("authority {} has no other node", self.name()))
+    }
+
+    /// The newest committed record.
     ///
     /// # Errors
     /// It cannot be read, or is damaged.
     pub fn record(&self) -> Result<Option<StoredRecord>, OpenError> {
         match self {
             Self::Local(local) => local.record(),
+            Self::Etcd(etcd) => etcd.record(),
         }
     }
 
@@ -66,20 +151,41 @@ impl Authority {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Local(_) => "local",
+            Self::Etcd(_) => "etcd",
         }
     }
 
-    /// Whether no other node can ever hold the term.
+    /// What its protocol makes possible.
     #[must_use]
-    pub fn is_alone(&self) -> bool {
-        matches!(self, Self::Local(_))
+    pub fn traits(&self) -> AuthorityTraits {
+        match self {
+            Self::Local(_) => AuthorityTraits {
+                alone: true,
+                passes: false,
+                leased: false,
+            },
+            Self::Etcd(_) => AuthorityTraits {
+                alone: false,
+                passes: true,
+                leased: true,
+            },
+        }
     }
 
-    /// Whether this node held the term when the supervisor last ended.
+    /// Whether this node held the term when the supervisor last ended, under an authority where nobody else can.
     #[must_use]
     pub fn held_before(&self) -> bool {
         match self {
             Self::Local(local) => local.holds(),
+            Self::Etcd(_) => false,
+        }
+    }
+
+    /// Tells the others that this node has left, as the last thing of all: with no child alive, nothing of it can vote.
+    pub fn leave(&self) {
+        match self {
+            Self::Local(_) => {}
+            Self::Etcd(etcd) => etcd.leave(),
         }
     }
 
@@ -88,6 +194,16 @@ impl Authority {
     pub fn newest_mark(&self) -> Option<RecordMark> {
         match self {
             Self::Local(local) => local.mark(),
+            Self::Etcd(etcd) => etcd.newest_mark(),
+        }
+    }
+
+    /// Until when a vote that is committed may leave; `None`: for ever, or no term is held.
+    #[must_use]
+    pub fn lease_until(&self) -> Option<Millis> {
+        match self {
+            Self::Local(_) => None,
+            Self::Etcd(etcd) => etcd.lease_until(),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The stored form of what an authority keeps: versioned, checksummed, the same on every disk and in every store.
 //!
 //! `magic (8) | version (u16) | payload | sha256 of all before (32)`, little-endian. A damaged form is refused by name and
-//! never replaced silently. It interprets no vote record.
+//! never replaced silently. What follows a higher version may have any form, a checksum of another kind too, so the version is
+//! looked at first. It interprets no vote record.
 
 use sha2::{Digest as _, Sha256};
 
@@ -24,7 +25,7 @@ pub enum FormError {
     #[error("it is not a file of this program")]
     Magic,
     #[error(
-        "it has version {found}, and this program reads version {VERSION}: use the newer program that wrote it"
+        "it was written by a newer supervisor, in version {found} of its form, and this one reads version {VERSION}: run the newer one (where none ever ran, the file is damaged)"
     )]
     Version { found: u16 },
     #[error("its checksum does not match its content")]
@@ -113,6 +114,15 @@ pub fn read_holding(form: &[u8]) -> Result<Holding, FormError> {
     })
 }
 
+/// A payload in the frame.
+pub(super) fn frame(magic: &[u8; 8], payload: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(HEAD + payload.len() + CHECKSUM);
+    begin(&mut out, magic);
+    out.extend_from_slice(payload);
+    seal(&mut out);
+    out
+}
+
 fn begin(out: &mut Vec<u8>, magic: &[u8; 8]) {
     out.clear();
     out.extend_from_slice(magic);
@@ -124,20 +134,27 @@ fn seal(out: &mut Vec<u8>) {
     out.extend_from_slice(&checksum);
 }
 
-fn open<'a>(form: &'a [u8], magic: &[u8; 8]) -> Result<&'a [u8], FormError> {
+/// The payload of a frame.
+///
+/// # Errors
+/// It is not whole, not of this kind or not of this version.
+pub(super) fn open<'a>(form: &'a [u8], magic: &[u8; 8]) -> Result<&'a [u8], FormError> {
     if form.len() < HEAD + CHECKSUM {
         return Err(FormError::Truncated { len: form.len() });
     }
     if form[..8] != magic[..] {
         return Err(FormError::Magic);
     }
+    let found = u16::from_le_bytes([form[8], form[9]]);
+    if found > VERSION {
+        return Err(FormError::Version { found });
+    }
     let (content, checksum) = form.split_at(form.len() - CHECKSUM);
     if Sha256::digest(content)[..] != checksum[..] {
         return Err(FormError::Checksum);
     }
-    let found = u16::from_le_bytes([form[8], form[9]]);
     if found != VERSION {
-        return Err(FormError::Version { found });
+        return Err(FormError::Fields);
     }
     Ok(&content[HEAD..])
 }
@@ -193,13 +210,20 @@ mod tests {
     }
 
     #[test]
-    fn another_version_is_named_and_refused() {
-        let mut out = form(b"x");
-        out[8] = 2;
-        let checksum = Sha256::digest(&out[..out.len() - CHECKSUM]);
-        let at = out.len() - CHECKSUM;
-        out[at..].copy_from_slice(&checksum);
-        assert_eq!(read_record(&out), Err(FormError::Version { found: 2 }));
+    fn a_higher_version_is_named_whatever_follows_it() {
+        let sealed = |version: u8| {
+            let mut out = form(b"x");
+            out[8] = version;
+            out.truncate(out.len() - CHECKSUM);
+            seal(&mut out);
+            out
+        };
+        let newer = Err(FormError::Version { found: 2 });
+        assert_eq!(read_record(&sealed(2)), newer);
+        let mut of_another_form = sealed(2);
+        of_another_form.extend_from_slice(b"a checksum of another kind");
+        assert_eq!(read_record(&of_another_form), newer);
+        assert_eq!(read_record(&sealed(0)), Err(FormError::Fields));
     }
 
     #[test]

@@ -27,7 +27,9 @@ pub(super) fn all(r: &mut Reader<'_>, config: &Config) {
 }
 
 /// Node names go into etcd keys, certificates and file names.
-fn is_node_name(name: &str) -> bool {
+/// Whether a node can be called so: 1 to 63 letters, digits, `.`, `_` and `-`.
+#[must_use]
+pub fn is_node_name(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
     (1..=63).contains(&name.len()) && name.chars().all(plain) && !name.starts_with('.')
 }
@@ -114,15 +116,56 @@ fn etcd(r: &mut Reader<'_>, etcd: &EtcdConfig) {
             format!("authority.etcd.prefix = {shown} is empty or ends in a slash"),
         );
     }
-    if etcd.cert.is_some() != etcd.key.is_some() {
-        let set = if etcd.cert.is_some() { "cert" } else { "key" };
-        let path = format!("authority.etcd.{set}");
+    together(
+        r,
+        [
+            ("authority.etcd.cert", etcd.cert.is_some()),
+            ("authority.etcd.key", etcd.key.is_some()),
+        ],
+    );
+    together(
+        r,
+        [
+            ("authority.etcd.user", etcd.user.is_some()),
+            ("authority.etcd.password_file", etcd.password_file.is_some()),
+        ],
+    );
+    schemes(r, etcd);
+    timings(r, etcd);
+}
+
+/// A connection is encrypted or it is not; certificates mean nothing where it is not.
+fn schemes(r: &mut Reader<'_>, etcd: &EtcdConfig) {
+    let plain = etcd.endpoints.iter().find(|url| url.starts_with("http:"));
+    let Some(plain) = plain else { return };
+    if etcd.endpoints.iter().any(|url| url.starts_with("https:")) {
+        let message = format!(
+            "authority.etcd.endpoints has {plain} beside https URLs: all must be https, or none"
+        );
+        return r.refuse("authority.etcd.endpoints", message);
+    }
+    let files = [
+        ("authority.etcd.ca", &etcd.ca),
+        ("authority.etcd.cert", &etcd.cert),
+    ];
+    for (key, _) in files.iter().filter(|(_, path)| path.is_some()) {
         r.refuse(
-            &path,
-            format!("{path} is set alone: authority.etcd.cert and authority.etcd.key go together"),
+            key,
+            format!("{key} would do nothing: {plain} in authority.etcd.endpoints is not https"),
         );
     }
-    timings(r, etcd);
+}
+
+/// Two keys of which neither means anything without the other.
+fn together(r: &mut Reader<'_>, keys: [(&str, bool); 2]) {
+    let [(one, has_one), (other, has_other)] = keys;
+    if has_one != has_other {
+        let set = if has_one { one } else { other };
+        r.refuse(
+            set,
+            format!("{set} is set alone: {one} and {other} go together"),
+        );
+    }
 }
 
 /// Three renewals may fail, and there is still time to be mute and unstaked before the lease ends.

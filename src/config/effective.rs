@@ -1,4 +1,4 @@
-//! Prints the configuration in force, as TOML that reads back as the same configuration.
+//! Prints the configuration in force, as TOML that reads back as the same configuration, but for the credentials in URLs.
 
 use std::fmt::Write as _;
 
@@ -14,7 +14,7 @@ impl Loaded {
         let mut out = String::new();
         let mut section_open = "";
         for key in KEYS {
-            let Some(value) = (key.value)(&self.config) else {
+            let Some(value) = key.shown(&self.config) else {
                 continue;
             };
             let (section, name) = key.place();

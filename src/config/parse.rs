@@ -105,7 +105,7 @@ fn etcd(r: &mut Reader<'_>) -> EtcdConfig {
     let ttl = r
         .time("authority.etcd.ttl", TTL_RANGE)
         .unwrap_or(TTL_DEFAULT);
-    let fifth = (ttl / 5).min(SECOND);
+    let (fifth, tenth) = ((ttl / 5).min(SECOND), (ttl / 10).min(SECOND));
     if !r.has("authority.etcd.endpoints") {
         r.missing(
             "authority.etcd.endpoints",
@@ -134,10 +134,14 @@ fn etcd(r: &mut Reader<'_>) -> EtcdConfig {
             .unwrap_or(fifth),
         interval: r
             .time("authority.etcd.interval", fifth_range())
-            .unwrap_or(fifth),
+            .unwrap_or(tenth),
         ca: r.path("authority.etcd.ca"),
         cert: r.path("authority.etcd.cert"),
         key: r.path("authority.etcd.key"),
+        user: r
+            .string("authority.etcd.user", "the name of a user of etcd")
+            .map(str::to_owned),
+        password_file: r.path("authority.etcd.password_file"),
     }
 }
 
@@ -200,6 +204,9 @@ fn failover(r: &mut Reader<'_>) -> FailoverConfig {
             .word("failover.mode", &FailoverMode::WORDS)
             .unwrap_or(FailoverMode::Auto),
         priority: priority.and_then(|p| u32::try_from(p).ok()).unwrap_or(100),
+        silence: r
+            .time("failover.silence", 2 * SECOND..=HOUR)
+            .unwrap_or(30 * SECOND),
     }
 }
 

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeValue;
 
+use super::mask;
+
 /// One thing wrong with a configuration file: where, what, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -67,6 +69,11 @@ pub enum ConfigError {
         #[source]
         source: std::io::Error,
     },
+    #[error(
+        "the configuration {} is no regular file: put one in its place, or name another with --config",
+        .0.display()
+    )]
+    NotAFile(PathBuf),
     #[error("the configuration {path} is longer than {max_bytes} bytes: is it the right file?")]
     TooLong { path: PathBuf, max_bytes: u64 },
     #[error(
@@ -107,7 +114,7 @@ pub(super) fn shown_text(text: &str) -> String {
     let chars = text.chars().count();
     let looks_like_an_address = text.contains(['/', ':']) && !text.contains(',');
     if chars <= WHOLE_MAX || (looks_like_an_address && chars <= ADDRESS_MAX) {
-        format!("{text:?}")
+        format!("{:?}", mask::credentials(text))
     } else {
         format!("(a text of {chars} characters)")
     }

@@ -338,6 +338,15 @@ impl<'d> Reader<'d> {
             .strip_prefix("http://")
             .or_else(|| text.strip_prefix("https://"));
         let fits = rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with(['/', ':']));
+        let port_fits = rest.is_some_and(has_a_port_that_fits);
+        if fits && !port_fits {
+            let shown = shown_text(text);
+            self.refuse(
+                path,
+                format!("{name} = {shown} has no port from 1 to 65535 behind its host: correct it, or leave it out for that of http or https"),
+            );
+            return None;
+        }
         if fits && !text.contains(|c: char| c.is_whitespace() || c.is_control()) {
             return Some(text.to_owned());
         }
@@ -364,6 +373,18 @@ impl<'d> Reader<'d> {
         let line = Some(line_of(self.text, offset));
         self.problems.push(Problem { line, message });
     }
+}
+
+/// Whether a URL, its scheme left out, names a port that there is, or none.
+fn has_a_port_that_fits(url: &str) -> bool {
+    let authority = url.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host);
+    // The colons within brackets are those of an IPv6 address.
+    let behind = host.rsplit_once(']').map_or(host, |(_, behind)| behind);
+    let port = behind.rsplit_once(':').map(|(_, port)| port);
+    port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port != 0))
 }
 
 /// The line of a byte offset, counted from 1.

@@ -8,7 +8,7 @@ use super::schema::{KEYS, Reload};
 pub struct Change {
     /// Section and name, such as `gate.hold_max`.
     pub key: &'static str,
-    /// As TOML; `None`: not set.
+    /// As TOML, without the credentials of URLs; `None`: not set.
     pub from: Option<String>,
     pub to: Option<String>,
     pub reload: Reload,
@@ -17,15 +17,14 @@ pub struct Change {
 /// The keys that differ between the configuration in force and a new one, in the order of the effective form.
 #[must_use]
 pub fn changes(old: &Config, new: &Config) -> Vec<Change> {
-    let compared = KEYS
+    let differs = KEYS
         .iter()
-        .map(|key| (key, (key.value)(old), (key.value)(new)));
-    compared
-        .filter(|(_, from, to)| from != to)
-        .map(|(key, from, to)| Change {
+        .filter(|key| (key.value)(old) != (key.value)(new));
+    differs
+        .map(|key| Change {
             key: key.path,
-            from,
-            to,
+            from: key.shown(old),
+            to: key.shown(new),
             reload: key.reload,
         })
         .collect()

@@ -2,7 +2,7 @@
 //!
 //! Unknown keys, suggestions, the effective form and the reload comparison all come from this table.
 
-use super::{Config, EtcdConfig, PeerConfig, PeerNode, duration};
+use super::{Config, EtcdConfig, PeerConfig, PeerNode, duration, mask};
 
 /// Whether SIGHUP can put a new value to use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,11 +18,16 @@ pub(super) struct Key {
     /// Section and name, joined by dots; the name alone at the top level.
     pub(super) path: &'static str,
     pub(super) reload: Reload,
-    /// The value in TOML; `None` where nothing is set and nothing is assumed.
+    /// The value in TOML, with all its credentials; `None` where nothing is set and nothing is assumed.
     pub(super) value: fn(&Config) -> Option<String>,
 }
 
 impl Key {
+    /// The value as it may be shown: without the credentials of URLs.
+    pub(super) fn shown(&self, config: &Config) -> Option<String> {
+        (self.value)(config).map(|value| mask::credentials(&value))
+    }
+
     /// The section's name, empty for the top level, and the key's own.
     pub(super) fn place(&self) -> (&'static str, &'static str) {
         self.path.rsplit_once('.').unwrap_or(("", self.path))
@@ -67,6 +72,10 @@ pub(super) const KEYS: &[Key] = &[
     fixed("authority.etcd.key", |c| {
         etcd(c)?.key.as_ref().and_then(path)
     }),
+    fixed("authority.etcd.user", |c| text(etcd(c)?.user.as_ref()?)),
+    fixed("authority.etcd.password_file", |c| {
+        etcd(c)?.password_file.as_ref().and_then(path)
+    }),
     fixed("peer.listen", |c| text(peer(c)?.listen.to_string())),
     fixed("peer.ca", |c| path(&peer(c)?.ca)),
     fixed("peer.cert", |c| path(&peer(c)?.cert)),
@@ -79,6 +88,7 @@ pub(super) const KEYS: &[Key] = &[
     }),
     live("failover.mode", |c| text(c.failover.mode.name())),
     live("failover.priority", |c| number(c.failover.priority)),
+    live("failover.silence", |c| time(c.failover.silence)),
     live("gate.hold_max", |c| time(c.gate.hold_max)),
     live("restart.max", |c| number(c.restart.max)),
     live("restart.window", |c| time(c.restart.window)),

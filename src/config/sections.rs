@@ -112,6 +112,10 @@ pub struct EtcdConfig {
     /// Present exactly when `key` is.
     pub cert: Option<PathBuf>,
     pub key: Option<PathBuf>,
+    /// Present exactly when `password_file` is.
+    pub user: Option<String>,
+    /// Holds the password alone; a newline at its end does not count.
+    pub password_file: Option<PathBuf>,
 }
 
 /// What a holder does when its peer cannot be reached.
@@ -200,6 +204,9 @@ pub struct FailoverConfig {
     pub mode: FailoverMode,
     /// Among equals the higher number goes first. 0 to 1000.
     pub priority: u32,
+    /// An active node that sends no vote for this long hands over to a standby that is ready, unless its validator says that the
+    /// cluster stands still. 2 s to 1 h.
+    pub silence: Duration,
 }
 
 /// `[gate]`.

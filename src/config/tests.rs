@@ -37,6 +37,8 @@ interval = "2s"
 ca = "/c/ca.pem"
 cert = "/c/fra-1.pem"
 key = "/c/fra-1-key.pem"
+user = "sol"
+password_file = "/c/password"
 [cluster]
 rpc = ["https://api.example.org"]
 [partition]
@@ -44,6 +46,7 @@ step_down_after = "8s"
 [failover]
 mode = "manual"
 priority = 7
+silence = "45s"
 [gate]
 hold_max = "20s"
 [restart]
@@ -124,8 +127,8 @@ fn etcd_timings_scale_with_the_ttl() {
         let etcd = etcd.authority.etcd.unwrap();
         [etcd.ttl, etcd.margin, etcd.interval, hold_max].map(duration::show)
     };
-    assert_eq!(timings(""), ["5s", "1s", "1s", "10s"]);
-    assert_eq!(timings("ttl = \"2s\""), ["2s", "400ms", "400ms", "10s"]);
+    assert_eq!(timings(""), ["5s", "1s", "500ms", "10s"]);
+    assert_eq!(timings("ttl = \"2s\""), ["2s", "400ms", "200ms", "10s"]);
     assert_eq!(timings("ttl = \"30s\""), ["30s", "1s", "1s", "30s"]);
 }
 
@@ -191,6 +194,7 @@ step_down_after = "10s"  # default
 [failover]
 mode = "auto"  # default
 priority = 100  # default
+silence = "30s"  # default
 
 [gate]
 hold_max = "10s"  # default
@@ -292,6 +296,14 @@ fn a_wrong_key_or_value_is_refused_with_key_value_line_and_remedy() {
             r#"line 6: validator.rpc = "127.0.0.1:8899" is not a URL: write http://HOST:PORT or https://HOST:PORT"#,
         ),
         (
+            "[validator]\nrpc = \"http://127.0.0.1:99999\"",
+            r#"line 6: validator.rpc = "http://127.0.0.1:99999" has no port from 1 to 65535 behind its host: correct it, or leave it out for that of http or https"#,
+        ),
+        (
+            "[cluster]\nrpc = [\"https://user:pass@[::1]:0/x:1\"]",
+            r#"line 6: cluster.rpc[0] = "https://***@[::1]:0/x:1" has no port from 1 to 65535 behind its host: correct it, or leave it out for that of http or https"#,
+        ),
+        (
             "[cluster]\nrpc = \"https://a\"",
             r#"line 6: cluster.rpc = "https://a" is a string; expected an array of URLs"#,
         ),
@@ -354,8 +366,16 @@ fn unsafe_timings_are_refused_with_their_numbers() {
             "line 9: gate.hold_max (15s) must be at least authority.etcd.ttl (20s), or an etcd outage shorter than the lease would end the validator",
         ),
         (
-            "cert = \"/c\"",
-            "line 7: authority.etcd.cert is set alone: authority.etcd.cert and authority.etcd.key go together",
+            "key = \"/c\"",
+            "line 7: authority.etcd.key is set alone: authority.etcd.cert and authority.etcd.key go together",
+        ),
+        (
+            "user = \"sol\"",
+            "line 7: authority.etcd.user is set alone: authority.etcd.user and authority.etcd.password_file go together",
+        ),
+        (
+            "ca = \"/c\"",
+            "line 7: authority.etcd.ca would do nothing: http://h:1 in authority.etcd.endpoints is not https",
         ),
         (
             "prefix = \"/a/\"",
@@ -507,6 +527,10 @@ fn a_file_that_cannot_be_read_or_is_no_text_is_named() {
     error("line 1: unknown key nod = 1; did you mean node?");
     std::fs::write(&path, ETCD).unwrap();
     assert_eq!(Loaded::from_file(&path).unwrap().config, load(ETCD).config);
+    // Nobody will ever write to it.
+    std::fs::remove_file(&path).unwrap();
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    error("is no regular file: put one in its place");
 }
 
 #[test]
@@ -550,6 +574,44 @@ fn what_a_reload_applies_is_what_the_table_calls_live() {
             .iter()
             .filter(|change| change.reload == Reload::Live)
             .count()
-            == 8
+            == 9
+    );
+}
+
+#[test]
+fn credentials_in_urls_are_compared_but_never_shown() {
+    let with = |rpc: &str| {
+        load(&format!(
+            "{MINIMAL}[cluster]\nrpc = [\"https://{rpc}\", \"https://plain.example.org\"]\n"
+        ))
+    };
+    let (old, new) = (
+        with("user:first@h/?api-key=one"),
+        with("user:second@h/?api-key=two"),
+    );
+    let shown = "[\"https://***@h/?api-key=***\", \"https://plain.example.org\"]";
+    let effective = old.effective();
+    assert!(effective.contains(shown), "{effective}");
+    let changes = changes(&old.config, &new.config);
+    assert_eq!(
+        changes,
+        [Change {
+            key: "cluster.rpc",
+            from: Some(shown.to_owned()),
+            to: Some(shown.to_owned()),
+            reload: Reload::Restart,
+        }]
+    );
+    assert_eq!(
+        new.config.cluster.rpc[0],
+        "https://user:second@h/?api-key=two"
+    );
+    let refused =
+        complaint_after_minimal("[validator]\nrpc = \"ftp://user:secret@h/?api-key=one\"\n");
+    assert!(
+        refused.contains("validator.rpc")
+            && !refused.contains("secret")
+            && !refused.contains("one"),
+        "{refused}"
     );
 }

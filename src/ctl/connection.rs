@@ -51,7 +51,7 @@ pub(super) async fn run(
     let peer = match admitted_peer(&stream, rule) {
         Ok(peer) => peer,
         Err(denied) => {
-            tracing::warn!(%denied, "control request refused");
+            tracing::warn!(EVENT = "ctl-denied", "control request refused: {denied}");
             return refuse(&mut stream, limits, denied.to_string()).await;
         }
     };

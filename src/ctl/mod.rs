@@ -13,6 +13,8 @@
 pub mod access;
 pub mod client;
 mod connection;
+pub mod http;
+pub mod metrics;
 pub mod render;
 pub mod server;
 pub mod socket;

@@ -9,11 +9,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::net::UnixListener;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::access::{Peer, Rule};
 use super::connection;
+use super::status::Status;
 use super::wire::{Reply, Request};
 use crate::engine::values::RequestId;
 
@@ -29,6 +30,8 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 pub enum Event {
     /// An admitted peer asks for something.
     Call(Call),
+    /// A scraper wants the status.
+    Scrape(oneshot::Sender<Status>),
     /// The client of this call went away before its last reply. The loop owes it nothing more;
     /// whether a command that has begun goes on is the loop's to say.
     Abandoned(RequestId),

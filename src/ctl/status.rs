@@ -92,6 +92,9 @@ pub struct ValidatorStatus {
     pub healthy: Option<bool>,
     pub slot: Option<u64>,
     pub slots_behind: Option<u64>,
+    /// URL of its RPC and why it does not answer; null while it does.
+    #[serde(default)]
+    pub rpc_trouble: Option<String>,
     /// Restarts of the child since the supervisor started.
     pub restarts: u64,
 }
@@ -108,6 +111,9 @@ pub struct PeerStatus {
     pub record_slot: Option<u64>,
     /// Age of its last message, in milliseconds; null when none came yet.
     pub seen_ms: Option<u64>,
+    /// End of its pause; null when not paused.
+    #[serde(default)]
+    pub paused_until: Option<Timestamp>,
 }
 
 fn role_of<E: de::Error>(name: &str) -> Result<Role, E> {

@@ -17,7 +17,7 @@ pub use super::status::{
     AuthorityStatus, GateStatus, LatencyStatus, PeerStatus, RecordStatus, Status, ValidatorStatus,
 };
 pub use super::time::Timestamp;
-use crate::engine::values::{self, Command, PromoteFlags, Role};
+use crate::engine::values::{self, Command, Millis, NodeName, PromoteFlags, Role};
 
 /// The one version of these words so far.
 pub const VERSION: u64 = 1;
@@ -46,25 +46,44 @@ pub enum Request {
         #[serde(default)]
         accept_double_vote_risk: bool,
     },
+    /// Pass the term to `to`, or to the best ready standby.
+    Handover {
+        #[serde(default)]
+        to: Option<String>,
+        /// Do not wait for a stretch without leader slots.
+        #[serde(default)]
+        now: bool,
+    },
     Resume {},
+    /// Decide nothing automatically for this long.
+    Pause {
+        for_ms: u64,
+    },
     Restart {},
 }
 
 impl Request {
-    /// The engine's command for it; none for a request that only reads.
+    /// The engine's command for it, given at `now` of the engine's clock; none for a request that only reads.
     #[must_use]
-    pub fn command(&self) -> Option<Command> {
-        match *self {
+    pub fn command(&self, now: Millis) -> Option<Command> {
+        match self {
             Self::Status {} | Self::Explain {} | Self::History { .. } => None,
             Self::Demote {} => Some(Command::Demote),
             Self::Promote {
                 first_vote,
                 accept_double_vote_risk,
             } => Some(Command::Promote(PromoteFlags {
-                first_vote,
-                accept_double_vote_risk,
+                first_vote: *first_vote,
+                accept_double_vote_risk: *accept_double_vote_risk,
             })),
+            Self::Handover { to, now } => Some(Command::Handover {
+                to: to.clone().map(NodeName),
+                at_once: *now,
+            }),
             Self::Resume {} => Some(Command::Resume),
+            Self::Pause { for_ms } => Some(Command::Pause {
+                until: now.plus(*for_ms),
+            }),
             Self::Restart {} => Some(Command::Restart),
         }
     }

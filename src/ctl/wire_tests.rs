@@ -27,6 +27,10 @@ fn every_request_is_written_and_read_as_documented() {
             r#"{"v":1,"request":"promote","first_vote":true,"accept_double_vote_risk":false}"#,
         ),
         (Request::Resume {}, r#"{"v":1,"request":"resume"}"#),
+        (
+            Request::Pause { for_ms: 60_000 },
+            r#"{"v":1,"request":"pause","for_ms":60000}"#,
+        ),
         (Request::Restart {}, r#"{"v":1,"request":"restart"}"#),
     ] {
         assert_eq!(request_line(&request), format!("{line}\n"));
@@ -155,6 +159,7 @@ fn a_status_has_every_field_and_null_for_what_is_unknown() {
             slots_behind: None,
             record_slot: None,
             seen_ms: None,
+            paused_until: None,
         }],
         paused_until: None,
         next_leader_slot: None,
@@ -168,9 +173,9 @@ fn a_status_has_every_field_and_null_for_what_is_unknown() {
             "record": {"kind": null, "slot": null, "seq": null, "sha256": null},
             "gate": {"commits": 0, "refused": 0, "waiting": 0, "latency_us": {"p50": null, "p99": null, "max": null}},
             "validator": {"client": null, "version": null, "pid": null, "identity": null, "healthy": null,
-                "slot": null, "slots_behind": null, "restarts": 0},
+                "slot": null, "slots_behind": null, "rpc_trouble": null, "restarts": 0},
             "peers": [{"node": "ams-1", "role": null, "healthy": null, "slots_behind": null,
-                "record_slot": null, "seen_ms": null}],
+                "record_slot": null, "seen_ms": null, "paused_until": null}],
             "paused_until": null, "next_leader_slot": null,
         })
     );
@@ -196,8 +201,8 @@ fn roles_are_read_back_by_name_and_others_refused() {
 
 #[test]
 fn only_commands_reach_the_engine() {
-    assert_eq!(Request::Status {}.command(), None);
-    assert_eq!(Request::Demote {}.command(), Some(Command::Demote));
+    assert_eq!(Request::Status {}.command(Millis(5)), None);
+    assert_eq!(Request::Demote {}.command(Millis(5)), Some(Command::Demote));
     let request = Request::Promote {
         first_vote: false,
         accept_double_vote_risk: true,
@@ -206,5 +211,5 @@ fn only_commands_reach_the_engine() {
         first_vote: false,
         accept_double_vote_risk: true,
     };
-    assert_eq!(request.command(), Some(Command::Promote(flags)));
+    assert_eq!(request.command(Millis(5)), Some(Command::Promote(flags)));
 }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::preflight::{self, Finding, Findings, Level};
+use super::preflight::{self, Finding, Findings, Level, Occasion};
 use crate::cli::{CheckArgs, Exit};
 use crate::config::Loaded;
 
@@ -17,7 +17,7 @@ pub fn check(args: &CheckArgs) -> ExitCode {
         Ok(loaded) => loaded,
         Err(error) => return refused(&error, args.json),
     };
-    let (findings, _) = preflight::look(&mut loaded, &args.command);
+    let (findings, _) = preflight::look(&mut loaded, &args.command, Occasion::Check);
     let worst = findings.worst();
     if args.json {
         println!("{}", json(&findings, worst));

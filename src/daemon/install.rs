@@ -9,14 +9,19 @@
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use crate::authority::Authority;
 use crate::authority::durable_file;
-use crate::authority::local::{CommitError, OpenError};
+use crate::authority::local::OpenError;
+use crate::authority::{Authority, CommitError};
 use crate::engine::values::{RecordKind, RecordMark, Term};
 use crate::validator::paths::ValidatorPaths;
 use crate::validator::pubkey::Pubkey;
 use crate::validator::record::{self, RecordError, RollbackError, VoteRecord};
+
+/// Within the time of a step.
+const SETTLE_WITHIN: Duration = Duration::from_secs(3);
+const SETTLE_EVERY: Duration = Duration::from_millis(50);
 
 /// Why the record could not be installed. Nothing was given to the validator.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +40,7 @@ pub(super) enum InstallError {
         source: RecordError,
         committed_slot: u64,
     },
-    #[error("{} ends at slot {found_slot} and does not go on from the committed record, which ends at slot {committed_slot} (`record` in state_dir): one of the two is wrong. If the tower was rebuilt or the cluster restarted from an earlier slot, the committed one is: stop the supervisor, move `record` and `record.older` in state_dir away and start it again. Else move {} away. The reason: {reason}", path.display(), path.display())]
+    #[error("{} ends at slot {found_slot} and does not go on from the committed record, which ends at slot {committed_slot} (`record` in state_dir): {}. Nothing was changed. Move that file away, and the committed record takes its place; but where you had the tower rebuilt, or the cluster restarted from an earlier slot, stop the supervisor and move `record` and `record.older` in state_dir away instead", path.display(), reason.without_remedy())]
     Conflict {
         path: PathBuf,
         found_slot: u64,
@@ -169,8 +174,24 @@ fn adopt(
         slot: record.last_slot,
         kind: record.kind,
     };
-    authority.commit(mark, &bytes)?;
+    commit(authority, mark, &bytes)?;
     Ok(Some((mark, record)))
+}
+
+/// Where others hold the record with us, an outcome that is not known yet is asked for again: what ended the last holder may
+/// have made them choose a leader anew.
+fn commit(authority: &Authority, mark: RecordMark, bytes: &[u8]) -> Result<(), CommitError> {
+    let until = Instant::now() + SETTLE_WITHIN;
+    loop {
+        match authority.commit(mark, bytes) {
+            Err(CommitError::Unsettled(_))
+                if authority.traits().leased && Instant::now() < until =>
+            {
+                std::thread::sleep(SETTLE_EVERY);
+            }
+            ended => return ended,
+        }
+    }
 }
 
 /// A vote history ranks before a tower, which a chain only leaves behind.
@@ -367,11 +388,16 @@ mod tests {
             format!("{path} ends at slot 12"),
             "ends at slot 11 (`record` in state_dir)".into(),
             "move `record` and `record.older` in state_dir away".into(),
-            format!("Else move {path} away"),
+            "Nothing was changed. Move that file away".into(),
+            "where you had the tower rebuilt".into(),
             "without its vote for slot 10".into(),
         ] {
             assert!(error.contains(&part), "{part}: {error}");
         }
+        assert!(
+            !error.contains("restore the newest"),
+            "two remedies: {error}"
+        );
         assert_eq!(place.read(Tower), newer);
         assert_eq!(place.committed(), (7, committed));
     }

@@ -16,11 +16,15 @@ mod event;
 mod history;
 mod install;
 mod journal;
+mod members;
 mod memory;
 mod observe;
+mod pause;
 mod perform;
 mod preflight;
+mod probing;
 mod recorder;
+mod reload;
 mod report;
 mod service;
 mod signals;
@@ -38,7 +42,7 @@ use tokio::sync::{mpsc, watch};
 use crate::authority::Authority;
 use crate::config::{Config, FromCommandLine};
 use crate::ctl::server::Replies;
-use crate::engine::values::{RecordMark, RequestId, Term};
+use crate::engine::values::{RecordMark, RequestId, Role, Term};
 use crate::engine::{Engine, GateFacts, Input, Violation};
 use crate::probe::validator::{Facts, Profile};
 use crate::validator::gate::{GateEvent, Reports};
@@ -51,8 +55,11 @@ use crate::validator::record::VoteRecord;
 use child::Child;
 use event::Event;
 use history::History;
-use memory::ParkedFlag;
+use members::Members;
+use memory::{ParkedFlag, PauseNote};
+use probing::Probing;
 use recorder::Recorder;
+use reload::Reading;
 use worker::Worker;
 
 pub use check::check;
@@ -60,6 +67,8 @@ pub use start::run;
 
 /// Deadlines are kept on a clock that counts suspended time and waited for on one that does not.
 const WAIT_MAX: Duration = Duration::from_millis(500);
+/// What an end may take beside `validator.stop_timeout`: off the identity, the term back, SIGKILL.
+const STOP_GRACE: Duration = Duration::from_secs(60);
 /// How often the service manager hears that all is well, at least.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 
@@ -78,8 +87,6 @@ struct Daemon {
     config: Config,
     config_path: PathBuf,
     command: CommandLine,
-    /// The command shows nothing of the validator that it becomes.
-    command_is_script: bool,
     keys: Keys,
     link: IdentityLink,
     authority: Authority,
@@ -89,13 +96,17 @@ struct Daemon {
     /// What the command line adds to the configuration.
     found: FromCommandLine,
     parked: ParkedFlag,
+    pause: PauseNote,
+    members: Members,
     events: mpsc::UnboundedSender<Event>,
     reports: Reports,
     child: Option<Child>,
     /// What was installed last, and under which term: the gate of that term starts from it.
     installed: Option<(Term, Option<(RecordMark, VoteRecord)>)>,
-    /// For the state directory: term, record, parking.
+    /// For the state directory and the ledger: record, parking.
     disk: Worker,
+    /// For the authority: the term.
+    asker: Worker,
     /// For the identity link, which may be on another disk.
     linker: Worker,
     calls: BTreeMap<RequestId, Replies>,
@@ -104,12 +115,16 @@ struct Daemon {
     /// The last broken invariant, which is reported once.
     violation: Option<Violation>,
     facts: Option<Facts>,
+    probing: Probing,
+    reading: Reading,
     profile: Profile,
     reason: String,
     restarts: u64,
     /// The slot of a vote whose commit was not settled at the first try, until a commit is.
     unsettled: Option<u64>,
     told_ready: bool,
+    /// That the end takes too long was said.
+    told_stuck: bool,
     last_status: (String, Instant),
 }
 
@@ -141,6 +156,7 @@ impl Daemon {
         let watchdog = service::watchdog();
         let mut told_alive = Instant::now();
         let mut exit = self.step(Input::Begin);
+        self.resume_pause();
         while exit.is_none() {
             self.reports.meter.loop_is_alive();
             let event = inbox.next(self.wait()).await;
@@ -149,9 +165,12 @@ impl Daemon {
                 None => None,
             };
             if exit.is_none() && self.is_due() {
+                let paused = self.engine.paused_until();
                 exit = self.step(Input::Tick);
+                self.tell_pause(paused);
             }
             self.tell_status();
+            self.tell_members();
             if told_alive.elapsed() >= SIGN_OF_LIFE.min(watchdog.unwrap_or(SIGN_OF_LIFE) / 4) {
                 told_alive = Instant::now();
                 self.tell_alive(watchdog);
@@ -197,19 +216,37 @@ impl Daemon {
     }
 
     /// The loop turns; the gate's threads turn too, or have a vote in hand that may wait.
-    fn tell_alive(&self, watchdog: Option<Duration>) {
+    fn tell_alive(&mut self, watchdog: Option<Duration>) {
         let may_wait = self.config.gate.hold_max + Duration::from_secs(2);
         let gate_is_well = self.child.is_none() || self.reports.meter.stalled() < may_wait;
         if watchdog.is_some() && gate_is_well {
             service::alive();
         }
-        if self.engine.role() == crate::engine::values::Role::Stopping {
-            service::extend(Duration::from_secs(30));
+        self.ask_for_time();
+    }
+
+    /// An end takes as long as it takes, within reason: a validator that not even SIGKILL ends would hold up the service manager,
+    /// and a machine that shuts down, for ever.
+    fn ask_for_time(&mut self) {
+        if self.engine.role() != Role::Stopping {
+            return;
+        }
+        let lasted = Duration::from_millis(clock::now().since(self.engine.since()));
+        let in_reason = self.config.validator.stop_timeout + STOP_GRACE;
+        if let Some(more) = service::extension(lasted, in_reason) {
+            service::extend(more);
+        } else if !std::mem::replace(&mut self.told_stuck, true) {
+            tracing::error!(
+                EVENT = "page",
+                "the end has lasted {} s, and the validator is still there: SIGKILL is repeated, and the service manager is not asked for more time; a process in state D waits for a disk that does not answer",
+                lasted.as_secs()
+            );
         }
     }
 
     /// Whatever is left of the child's group ends with us.
     fn end(&mut self) {
+        let alone = self.child.is_none();
         if let Some(child) = self.child.take() {
             child.process.signal(nix::sys::signal::Signal::SIGKILL);
         }
@@ -221,5 +258,10 @@ impl Daemon {
             ));
         }
         let _ = process::reap(|_| {});
+        if alone {
+            // Not from within the loop's own runtime; takes no longer than one call.
+            let authority = self.authority.clone();
+            let _ = std::thread::spawn(move || authority.leave()).join();
+        }
     }
 }

@@ -1,27 +1,16 @@
 //! Turns events into inputs of the engine, and requests that only read into answers.
 
-use std::time::Duration;
-
-use super::child::Child;
 use super::event::Event;
-use super::perform::chain;
 use super::signals::Signal;
-use super::{Daemon, preflight, service};
-use crate::config::{self, Loaded, Reload};
+use super::{Daemon, clock, preflight, service};
 use crate::ctl::server::{Call, Event as CtlEvent};
 use crate::ctl::wire::{Reply, Request};
+use crate::engine::values::Command;
 use crate::engine::{AuthorityNews, Input, Observation, Outcome};
-use crate::probe::validator::{Facts, Prober};
 use crate::validator::command_line::CommandLine;
 use crate::validator::gate::{GateEvent, GateId};
 use crate::validator::paths::{self, ValidatorPaths};
 use crate::validator::process;
-
-/// Between two readings of the validator, and the limit of one question.
-const PROBE_EVERY: Duration = Duration::from_millis(500);
-const PROBE_WITHIN: Duration = Duration::from_secs(2);
-/// Rounds between two looks at what changes rarely.
-const PROFILE_EVERY: u32 = 120;
 
 impl Daemon {
     /// One event. Answers an exit code when it is time to end.
@@ -41,8 +30,12 @@ impl Daemon {
             Event::ChildReady(pid) => self.child_is_ready(pid),
             Event::Gate(event) => self.gate_tells(event),
             Event::GateMoved => self.step_gate(),
-            Event::Probed(pid, facts) if self.is_child(pid) => self.probed(facts),
-            Event::Probed(..) => None,
+            Event::Probed(pid, told) if self.is_child(pid) => self.probed(told),
+            Event::Surveyed(pid, survey) if self.is_child(pid) => self.surveyed(survey),
+            Event::ChainVote(pid, slot) if self.is_child(pid) => {
+                self.step(Input::Observed(Observation::ChainVote { slot }))
+            }
+            Event::Probed(..) | Event::Surveyed(..) | Event::ChainVote(..) => None,
             Event::Profiled(profile) => {
                 self.profile = profile;
                 None
@@ -55,12 +48,20 @@ impl Daemon {
                 );
                 None
             }
+            Event::PauseKept(request, until, kept) => self.pause_kept(request, until, kept),
+            Event::Etcd(news) => self.etcd_tells(news),
             Event::Ctl(CtlEvent::Call(call)) => self.serve(call),
+            Event::Ctl(CtlEvent::Scrape(answer)) => {
+                // The scraper may have gone.
+                let _ = answer.send(self.status());
+                None
+            }
             Event::Ctl(CtlEvent::Abandoned(request)) => {
                 self.calls.remove(&request);
                 self.step(Input::Forgotten(request))
             }
             Event::Signal(signal) => self.signalled(signal),
+            Event::Reloaded(loaded) => self.reloaded(loaded),
         }
     }
 
@@ -140,66 +141,10 @@ impl Daemon {
         self.step(Input::ChildReady)
     }
 
-    /// Reads the validator again and again, for as long as this child lives.
-    fn start_probing(&mut self) {
-        let (Some(paths), Some(Child { tasks, process, .. })) = (&self.paths, &mut self.child)
-        else {
-            return;
-        };
-        let pid = process.pid().as_raw();
-        let identity = self.keys.staked.pubkey().to_string();
-        let vote_account = self.vote_account.clone();
-        let prober = Prober::new(
-            paths.rpc.clone(),
-            &self.config.cluster.rpc,
-            vote_account,
-            identity,
-            PROBE_WITHIN,
-        );
-        let events = self.events.clone();
-        tasks.push(tokio::task::spawn_local(async move {
-            for round in 0u32.. {
-                let facts = prober.ask().await;
-                let slot = facts.map(|facts| facts.slot);
-                if events.send(Event::Probed(pid, facts)).is_err() {
-                    return;
-                }
-                if let Some(slot) = slot.filter(|_| round % PROFILE_EVERY == 0) {
-                    let _ = events.send(Event::Profiled(prober.profile(slot).await));
-                }
-                tokio::time::sleep(PROBE_EVERY).await;
-            }
-        }));
-    }
-
-    fn probed(&mut self, facts: Option<Facts>) -> Option<u8> {
-        self.facts = facts;
-        let observation = match facts {
-            Some(Facts {
-                healthy,
-                slot,
-                behind,
-                ..
-            }) => Observation::Own {
-                healthy,
-                slot,
-                behind,
-            },
-            None => Observation::OwnSilent,
-        };
-        let exit = self
-            .step_gate()
-            .or_else(|| self.step(Input::Observed(observation)));
-        let chain_vote = facts.and_then(|facts| facts.chain_vote);
-        exit.or_else(|| {
-            self.step(Input::Observed(Observation::ChainVote {
-                slot: chain_vote?,
-            }))
-        })
-    }
-
-    fn step_gate(&mut self) -> Option<u8> {
-        let facts = *self.reports.facts.borrow();
+    pub(super) fn step_gate(&mut self) -> Option<u8> {
+        let mut facts = *self.reports.facts.borrow();
+        // Nobody is told when a vote begins to wait.
+        facts.waiting = self.reports.meter.waiting();
         let committed = facts.last.map(|mark| mark.slot);
         self.unsettled = self.unsettled.filter(|slot| committed < Some(*slot));
         self.step(Input::Gate(facts))
@@ -230,7 +175,7 @@ impl Daemon {
                 tracing::error!(
                     EVENT = "vote-refused",
                     SLOT = slot,
-                    "a vote for slot {slot_text} was refused, and the validator will exit: {why}"
+                    "the record of a vote for slot {slot_text} was not let through (EIO): {why}. A validator whose own record it is sends no vote and exits; any other program behind the gate has only failed to rename a file of that name"
                 );
                 None
             }
@@ -260,7 +205,10 @@ impl Daemon {
                 }
                 None
             }
-            Signal::Reload => self.reload(),
+            Signal::Reload => {
+                self.reload();
+                None
+            }
         }
     }
 
@@ -280,56 +228,6 @@ impl Daemon {
         exit
     }
 
-    /// What can change does; the rest is named. A file that cannot be used changes nothing.
-    fn reload(&mut self) -> Option<u8> {
-        if self.told_ready {
-            service::reloading();
-        }
-        let exit = match Loaded::from_file(&self.config_path) {
-            Ok(mut loaded) => {
-                // What the command line says is in force too.
-                loaded.fill(self.found.clone());
-                let changes = config::changes(&self.config, &loaded.config);
-                if changes.is_empty() {
-                    tracing::info!(
-                        EVENT = "reload",
-                        "the configuration was read again: nothing has changed"
-                    );
-                }
-                for change in changes {
-                    let (key, to) = (change.key, change.to.as_deref().unwrap_or("not set"));
-                    match change.reload {
-                        Reload::Live => {
-                            tracing::info!(EVENT = "reload", "{key} is {to} from here on")
-                        }
-                        Reload::Restart => tracing::warn!(
-                            EVENT = "reload",
-                            "{key} cannot change while the supervisor runs: restart it to make it {to}"
-                        ),
-                    }
-                }
-                self.config = config::apply_live(&self.config, &loaded.config);
-                if let Some(child) = &self.child {
-                    child.gate.set_hold_max(self.config.gate.hold_max);
-                }
-                let setup = super::start::setup(&self.config, &self.authority);
-                self.step(Input::Reconfigured(Box::new(setup)))
-            }
-            Err(error) => {
-                tracing::error!(
-                    EVENT = "reload",
-                    "the configuration is not read again: {}",
-                    chain(&error)
-                );
-                None
-            }
-        };
-        if self.told_ready {
-            service::ready();
-        }
-        exit
-    }
-
     fn serve(&mut self, call: Call) -> Option<u8> {
         let Call {
             id,
@@ -337,7 +235,7 @@ impl Daemon {
             peer,
             replies,
         } = call;
-        let Some(command) = request.command() else {
+        let Some(command) = request.command(clock::now()) else {
             let reply = match request {
                 Request::Explain {} => Reply::Explain {
                     explain: Box::new(self.explain()),
@@ -362,6 +260,14 @@ impl Daemon {
         );
         replies.progress(format!("admitted; this node is {}", self.engine.role()));
         self.calls.insert(id, replies);
+        match command {
+            Command::Pause { until } => {
+                self.keep_pause(id, until);
+                return None;
+            }
+            Command::Resume => self.forget_pause(),
+            _ => {}
+        }
         self.step(Input::Asked(id, command))
     }
 }

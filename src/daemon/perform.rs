@@ -11,18 +11,20 @@ use nix::sys::signal::Signal;
 use super::child::{self, Child};
 use super::event::Event;
 use super::preflight::without_file_capabilities;
-use super::{Daemon, install, service};
-use crate::authority::Authority;
-use crate::authority::local::CommitError;
+use super::{Daemon, clock, install, service};
+use crate::authority::{Authority, CommitError, Fault};
 use crate::ctl::wire::Reply;
 use crate::engine::values::{Identity, OpId, RecordKind, RecordMark, Role, Term};
 use crate::engine::{Effect, Exit, Input, Outcome};
+use crate::probe::chain_vote;
 use crate::validator::admin_rpc::{AdminError, AdminRpc};
-use crate::validator::gate::{Gate, Keeper, Kept, Listener};
+use crate::validator::gate::{Gate, Keeper, Kept, Lease, Listener};
 use crate::validator::process::Process;
 
 /// One admin RPC. The engine's own deadline for the step is longer.
 const ADMIN_WITHIN: Duration = Duration::from_millis(4_500);
+/// One request about the term, with all that settles it; within the same deadline.
+const AUTHORITY_WITHIN: Duration = Duration::from_millis(4_500);
 
 impl Daemon {
     /// Answers an exit code when it is time to end.
@@ -36,25 +38,27 @@ impl Daemon {
             Effect::Unmute { op } => self.unmute(op),
             Effect::SetIdentity { op, to, require } => self.set_identity(op, to, require),
             Effect::Acquire { op } => self.authority_does(op, |authority| {
-                authority
-                    .acquire()
-                    .map(|term| Outcome::Held { term, record: None })
+                let held = authority.acquire(AUTHORITY_WITHIN);
+                held.map(|(term, record)| Outcome::Held { term, record })
             }),
             Effect::InstallRecord { op, term } => self.install(op, term),
             Effect::OpenGate { op, term } => self.open_gate(op, term),
             Effect::CloseGate { op, quiet_ms } => self.close_gate(op, quiet_ms),
             Effect::Release { op, term } => self.authority_does(op, move |authority| {
-                authority.release(term).map(|()| Outcome::Done)
+                let released = authority.release(term, AUTHORITY_WITHIN);
+                released.map(|()| Outcome::Done)
             }),
-            Effect::PassTerm { op, .. } | Effect::ConfirmTerm { op, .. } => {
-                self.done(
-                    op,
-                    Outcome::Refused(format!(
-                        "authority {} has no other node",
-                        self.authority.name()
-                    )),
-                );
-            }
+            Effect::PassTerm { op, term, to } => self.authority_does(op, move |authority| {
+                let passed = authority.pass(term, &to, AUTHORITY_WITHIN);
+                passed.map(|()| Outcome::Done)
+            }),
+            Effect::ConfirmTerm { op, term } => self.authority_does(op, move |authority| {
+                let confirmed = authority.confirm(term, AUTHORITY_WITHIN)?;
+                if confirmed {
+                    return Ok(Outcome::Done);
+                }
+                Err(Fault::Refused(format!("term {term} is over")))
+            }),
             Effect::Remember { op, parked } => {
                 let flag = self.parked.clone();
                 self.on_disk(op, move || done_or(flag.set(parked)));
@@ -111,14 +115,19 @@ impl Daemon {
         });
     }
 
+    /// In order, and behind nothing else: an authority that is out of reach holds up no disk.
     fn authority_does(
         &self,
         op: OpId,
-        work: impl FnOnce(&Authority) -> io::Result<Outcome> + Send + 'static,
+        work: impl FnOnce(&Authority) -> Result<Outcome, Fault> + Send + 'static,
     ) {
-        let authority = self.authority.clone();
-        self.on_disk(op, move || {
-            work(&authority).unwrap_or_else(|error| Outcome::Failed(error.to_string()))
+        let (authority, events) = (self.authority.clone(), self.events.clone());
+        self.asker.run(move || {
+            let outcome = work(&authority).unwrap_or_else(|fault| match fault {
+                Fault::Refused(why) => Outcome::Refused(why),
+                Fault::Unknown(why) => Outcome::Failed(why),
+            });
+            let _ = events.send(Event::Done(op, outcome));
         });
     }
 
@@ -147,6 +156,10 @@ impl Daemon {
             });
         match started {
             Ok((process, gate)) => {
+                if self.engine.child_identity() == Some(Identity::Staked) {
+                    // It may vote before the engine has the gate opened.
+                    gate.hold();
+                }
                 let pid = process.pid().as_raw();
                 tracing::info!(
                     EVENT = "child-started",
@@ -177,11 +190,11 @@ impl Daemon {
         )
     }
 
-    /// Follows the start of the child. A start script is looked at until it shows what it has become, every time: it may have
-    /// been changed since the last.
+    /// Follows the start of the child, which is looked at until it shows that it is the validator, every time: a start script may
+    /// have been changed since the last, and a launcher does not show what it starts.
     pub(super) fn attend_child(&mut self, pid: i32) {
         let events = self.events.clone();
-        if let (true, Some(child)) = (self.command_is_script, &mut self.child) {
+        if let Some(child) = &mut self.child {
             let awaiting = child::await_validator(pid, events);
             child.tasks.push(tokio::task::spawn_local(awaiting));
         }
@@ -204,6 +217,22 @@ impl Daemon {
             .push(tokio::task::spawn_local(child::await_ready(
                 pid, admin, events,
             )));
+        self.await_chain_vote(pid);
+    }
+
+    /// Asks the cluster for the newest vote on the chain, where the first vote of this child waits for it.
+    fn await_chain_vote(&mut self, pid: i32) {
+        let (Some(child), Some(vote_account)) = (&mut self.child, self.vote_account.clone()) else {
+            return;
+        };
+        let cluster = self.config.cluster.rpc.clone();
+        if self.engine.awaits_chain_vote() && !cluster.is_empty() {
+            let events = self.events.clone();
+            child.tasks.push(tokio::task::spawn_local(async move {
+                let slot = chain_vote::awaited(&cluster, &vote_account).await;
+                let _ = events.send(Event::ChainVote(pid, slot));
+            }));
+        }
     }
 
     fn admin<F>(&self, op: OpId, call: impl FnOnce(Arc<AdminRpc>) -> F)
@@ -316,11 +345,21 @@ impl Daemon {
     pub(super) fn child_ended(&mut self, exit: Exit) -> Option<u8> {
         self.child = None;
         self.facts = None;
-        if self.engine.role() != Role::Stopping {
+        self.probing = Default::default();
+        let wanted = self.engine.wants_child_to_end();
+        if wanted {
+            tracing::info!(
+                EVENT = "child-ended",
+                "the validator ended, as it was told to: {exit}"
+            );
+        } else {
             tracing::warn!(EVENT = "child-ended", "the validator ended: {exit}");
+        }
+        let code = self.step(Input::ChildExited(exit));
+        if !wanted && self.engine.role() != Role::Stopping {
             self.restarts += 1;
         }
-        self.step(Input::ChildExited(exit))
+        code
     }
 
     pub(super) fn tell_ready(&mut self) {
@@ -337,9 +376,23 @@ impl Keeper for AuthorityKeeper {
     fn keep(&mut self, mark: RecordMark, bytes: &[u8]) -> Kept {
         match self.0.commit(mark, bytes) {
             Ok(()) => Kept::Committed,
-            Err(error @ CommitError::TermLost { .. }) => Kept::TermLost(error.to_string()),
-            Err(error) => Kept::Unsettled(error.to_string()),
+            Err(CommitError::TermLost(why)) => Kept::TermLost(why),
+            Err(CommitError::Unsettled(why)) => Kept::Unsettled(why),
         }
+    }
+
+    fn lease(&self) -> Option<Lease> {
+        // A lease that is known to be lost is over.
+        let until = self.0.lease_until().unwrap_or_default();
+        self.0.traits().leased.then(|| Lease {
+            now: clock::now(),
+            until,
+        })
+    }
+
+    fn answered(&mut self) {
+        // The next commit tries again what fails, and says so.
+        let _ = self.0.settle();
     }
 }
 

@@ -2,16 +2,18 @@
 //!
 //! `check` prints the findings; `run` starts only when none of them is an error. Reading the keypairs is part of looking.
 
+mod authority;
 mod disks;
 mod program;
 
 use std::ffi::OsString;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Keys;
 use super::perform::chain;
-use crate::config::{AuthorityKind, Config, Loaded};
+use crate::config::{AuthorityKind, Config, FromCommandLine, Loaded, Source};
 use crate::ctl::socket;
 use crate::validator::command_line::{CommandLine, VoteAccount};
 use crate::validator::identity_link::IdentityLink;
@@ -27,6 +29,15 @@ pub(super) enum Level {
     Good,
     Warning,
     Error,
+}
+
+/// What the looking is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Occasion {
+    /// By hand, perhaps before the unit has ever been started.
+    Check,
+    /// The child is to be started after it.
+    Run,
 }
 
 /// One thing looked at.
@@ -46,7 +57,8 @@ pub(super) struct Prepared {
     pub(super) paths: Option<ValidatorPaths>,
     pub(super) vote_account: Option<VoteAccount>,
     pub(super) command: process::CommandLine,
-    pub(super) command_is_script: bool,
+    /// What the command line adds to the configuration.
+    pub(super) found: FromCommandLine,
 }
 
 #[derive(Debug, Default)]
@@ -86,22 +98,28 @@ impl Findings {
 }
 
 /// Looks at everything. The second part is there exactly when no finding is an error and a command was given.
-pub(super) fn look(loaded: &mut Loaded, argv: &[OsString]) -> (Findings, Option<Prepared>) {
+pub(super) fn look(
+    loaded: &mut Loaded,
+    argv: &[OsString],
+    occasion: Occasion,
+) -> (Findings, Option<Prepared>) {
     let mut findings = Findings::default();
-    let line = command_line(argv);
+    let program = argv.first().map(program::find_program);
+    let line = command_line(program.as_ref(), argv);
     loaded.fill(line.for_config());
     let config = &loaded.config;
     // Forks, so it comes before the keys are read.
     machine(&mut findings);
-    authority(&mut findings, config);
-    let command = program::command(&mut findings, argv, &line);
+    authority::look(&mut findings, config, occasion);
+    without_use(&mut findings, loaded);
+    let command = program.and_then(|program| program::command(&mut findings, program, argv, &line));
     let keys = keys(&mut findings, config);
     let link = link(&mut findings, config, &line);
     let paths = settle_paths(&mut findings, config, &line, argv.is_empty());
     if let Some(paths) = &paths {
-        disks::ledger(&mut findings, paths, keys.as_ref());
+        disks::ledger(&mut findings, paths, config, keys.as_ref(), occasion);
     }
-    disks::state_dir(&mut findings, config, keys.as_ref());
+    disks::state_dir(&mut findings, config, keys.as_ref(), occasion);
     control(&mut findings, config);
     let prepared = match (keys, link, command) {
         (Some(keys), Some(link), Some(command)) if findings.worst() < Level::Error => {
@@ -111,7 +129,7 @@ pub(super) fn look(loaded: &mut Loaded, argv: &[OsString]) -> (Findings, Option<
                 paths,
                 vote_account: line.vote_account.clone(),
                 command,
-                command_is_script: !line.is_validator,
+                found: line.for_config(),
             })
         }
         _ => None,
@@ -119,42 +137,37 @@ pub(super) fn look(loaded: &mut Loaded, argv: &[OsString]) -> (Findings, Option<
     (findings, prepared)
 }
 
-fn command_line(argv: &[OsString]) -> CommandLine {
+/// The program is known by its path, wherever it was found.
+fn command_line(program: Option<&Result<PathBuf, String>>, argv: &[OsString]) -> CommandLine {
     let cwd = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
-    if argv.is_empty() {
-        CommandLine::default()
-    } else {
-        CommandLine::read(argv, &cwd)
-    }
+    let Some((given, args)) = argv.split_first() else {
+        return CommandLine::default();
+    };
+    let program = match program {
+        Some(Ok(found)) => found.clone().into_os_string(),
+        _ => given.clone(),
+    };
+    let argv: Vec<OsString> = std::iter::once(program)
+        .chain(args.iter().cloned())
+        .collect();
+    CommandLine::read(&argv, &cwd)
 }
 
-fn authority(findings: &mut Findings, config: &Config) {
-    let later = [
-        ("[authority.etcd]", config.authority.etcd.is_some()),
-        ("[peer]", config.peer.is_some()),
-        ("control.http", config.control.http.is_some()),
+/// A node that is alone votes on when it looks cut off, and nobody takes over from it.
+fn without_use(findings: &mut Findings, loaded: &Loaded) {
+    let keys = [
+        "failover.mode",
+        "failover.priority",
+        "partition.step_down_after",
     ];
-    for (key, _) in later.iter().filter(|(_, is_set)| *is_set) {
-        findings.add(
-            "config",
-            Level::Error,
-            format!("{key} is not in this version and would do nothing: remove it"),
-        );
-    }
-    match config.authority.kind {
-        AuthorityKind::Local => findings.add(
-            "authority",
-            Level::Good,
-            "local: a single node, no failover",
-        ),
-        other => findings.add(
-            "authority",
-            Level::Error,
-            format!(
-                "authority.kind {:?} is not in this version: set authority.kind = \"local\"",
-                other.name()
-            ),
-        ),
+    let is_alone = loaded.config.authority.kind == AuthorityKind::Local;
+    for key in keys.into_iter().filter(|_| is_alone) {
+        if let Source::File { line } = loaded.source(key) {
+            let text = format!(
+                "line {line}: {key} would do nothing with authority.kind = \"local\", a single node that nobody takes over from: remove it"
+            );
+            findings.add("config", Level::Error, text);
+        }
     }
 }
 
@@ -258,8 +271,24 @@ fn settle_paths(
 }
 
 fn control(findings: &mut Findings, config: &Config) {
-    if let Err(error) = socket::check_path(&config.control.socket) {
+    let path = &config.control.socket;
+    let error = match std::fs::symlink_metadata(path) {
+        Ok(there) if !there.file_type().is_socket() => {
+            Some(socket::ListenError::NotASocket(path.clone()))
+        }
+        _ => socket::check_path(path).err(),
+    };
+    if let Some(error) = error {
         findings.add("control", Level::Error, chain(&error));
+    }
+    let above = path.ancestors().skip(1).find(|above| above.exists());
+    if let Some(above) = above.filter(|above| !above.is_dir()) {
+        let text = format!(
+            "{} is not a directory, so control.socket ({}) cannot be made: move it away, or set another control.socket",
+            above.display(),
+            path.display()
+        );
+        findings.add("control", Level::Error, text);
     }
     if let Some(group) = &config.control.group
         && let Err(error) = socket::group_named(group)
@@ -280,15 +309,19 @@ fn machine(findings: &mut Findings) {
     for shortfall in limits::shortfalls() {
         findings.add("limits", Level::Warning, shortfall.to_string());
     }
-    if !wall_clock_is_synchronized() {
-        findings.add("clock", Level::Warning, "the kernel says that the wall clock is not synchronized: run chrony or systemd-timesyncd (votes carry time stamps; the supervisor itself does not depend on it)");
+    match wall_clock_is_synchronized() {
+        Ok(true) => {}
+        Ok(false) => findings.add("clock", Level::Warning, "the kernel says that the wall clock is not synchronized: run chrony or systemd-timesyncd (votes carry time stamps; the supervisor itself does not depend on it)"),
+        Err(error) => findings.add("clock", Level::Warning, format!("whether the wall clock is synchronized cannot be asked ({error}): a sandbox that protects the clock forbids it, such as ProtectClock= of a unit; `timedatectl` tells (votes carry time stamps; the supervisor itself does not depend on it)")),
     }
 }
 
-fn wall_clock_is_synchronized() -> bool {
-    // SAFETY: the structure consists of integers, and with no modes set the kernel only writes to it.
-    unsafe {
-        let mut state: libc::timex = std::mem::zeroed();
-        libc::adjtimex(&raw mut state) >= 0 && state.status & libc::STA_UNSYNC == 0
+fn wall_clock_is_synchronized() -> std::io::Result<bool> {
+    // SAFETY: the structure consists of integers, of which zero is one.
+    let mut state: libc::timex = unsafe { std::mem::zeroed() };
+    // SAFETY: with no modes set the kernel only writes to the structure.
+    if unsafe { libc::adjtimex(&raw mut state) } < 0 {
+        return Err(std::io::Error::last_os_error());
     }
+    Ok(state.status & libc::STA_UNSYNC == 0)
 }

@@ -7,9 +7,9 @@ use crate::ctl::status::{
     AuthorityStatus, GateStatus, LatencyStatus, RecordStatus, Status, ValidatorStatus,
 };
 use crate::ctl::wire::{Explain, HistoryEntry};
-use crate::engine::Reason;
 use crate::engine::table::{self, Cause};
-use crate::engine::values::{Identity, Role};
+use crate::engine::values::{Identity, NodeName, Role};
+use crate::engine::{Leads, Reason};
 use crate::validator::command_line::VoteAccount;
 use crate::validator::keypair::Keypair;
 
@@ -29,7 +29,13 @@ pub(super) fn vote_account_text(account: &VoteAccount) -> Option<String> {
 impl Daemon {
     pub(super) fn status(&self) -> Status {
         let facts = *self.reports.facts.borrow();
-        let holds = self.engine.term().is_some();
+        // The authority `local` may hold a term for us that could not be taken up: it is nobody else's.
+        // Its own lock is not asked for: a commit that hangs has it.
+        let left = self.engine.term().is_none()
+            && self.authority.traits().alone
+            && self.engine.claims_term();
+        let astray = left && self.engine.child_identity() == Some(Identity::Unstaked);
+        let holds = left || self.engine.term().is_some();
         Status {
             node: self.config.node.clone(),
             identity: Some(self.keys.staked.pubkey().to_string()),
@@ -40,9 +46,16 @@ impl Daemon {
             reason: self.reason.clone(),
             authority: AuthorityStatus {
                 kind: self.authority.name().into(),
-                holder: holds.then(|| self.config.node.clone()),
-                healthy: Some(self.unsettled.is_none()),
-                lease_left_ms: None,
+                holder: if holds {
+                    Some(self.config.node.clone())
+                } else {
+                    self.members.holder.as_ref().map(|node| node.0.clone())
+                },
+                healthy: Some(self.unsettled.is_none() && self.members.all_is_well() && !astray),
+                lease_left_ms: self
+                    .authority
+                    .lease_until()
+                    .map(|until| until.since(clock::now())),
             },
             record: facts
                 .last
@@ -58,9 +71,23 @@ impl Daemon {
                 }),
             gate: self.gate_status(),
             validator: self.validator_status(),
-            peers: Vec::new(),
+            peers: self.members.status(&NodeName(self.config.node.clone())),
             paused_until: self.engine.paused_until().map(clock::wall),
-            next_leader_slot: self.profile.next_leader_slot,
+            next_leader_slot: self.next_leader_slot(),
+        }
+    }
+
+    /// The first one from the validator's present slot on.
+    fn next_leader_slot(&self) -> Option<u64> {
+        self.profile.next_leader_slot(self.facts?.slot)
+    }
+
+    pub(super) fn leads(&self) -> Leads {
+        let known = self.facts.is_some() && self.profile.leader_slots.is_some();
+        match self.next_leader_slot() {
+            Some(slot) => Leads::At(slot),
+            None if known => Leads::Never,
+            None => Leads::Unknown,
         }
     }
 
@@ -94,6 +121,7 @@ impl Daemon {
             healthy: self.facts.map(|facts| facts.healthy),
             slot: self.facts.map(|facts| facts.slot),
             slots_behind: self.facts.and_then(|facts| facts.behind),
+            rpc_trouble: self.probing.own_trouble(),
             restarts: self.restarts,
         }
     }
@@ -108,9 +136,18 @@ impl Daemon {
             because: explanation.because.to_owned(),
             detail: Some(explanation.detail).filter(|detail| !detail.is_empty()),
             doing: explanation.doing.to_owned(),
-            next: Some(explanation.next).filter(|next| !next.is_empty()),
+            next: Some(self.with_rpc_trouble(explanation.next)).filter(|next| !next.is_empty()),
             deadline: deadline.map(|(at, _)| clock::wall(at)),
             deadline_for: deadline.map(|(_, reason)| reason_text(reason).to_owned()),
+        }
+    }
+
+    /// A validator that does not say how it is would keep a node where it is for a reason that nobody sees.
+    fn with_rpc_trouble(&self, next: String) -> String {
+        match (self.probing.own_trouble(), next.as_str()) {
+            (None, _) => next,
+            (Some(trouble), "") => format!("the validator's RPC does not answer: {trouble}"),
+            (Some(trouble), next) => format!("{next}; its RPC does not answer: {trouble}"),
         }
     }
 
@@ -197,5 +234,6 @@ fn reason_text(reason: Reason) -> &'static str {
         Reason::Pause => "the pause ends",
         Reason::Answer => "an answer counts as failed",
         Reason::Return => "a term that is not in use is given back",
+        Reason::Handover => "a handover that waits is given up",
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::process::ExitCode;
@@ -14,24 +15,25 @@ use tokio::sync::{mpsc, watch};
 
 use super::event::Event;
 use super::history::History;
-use super::memory::ParkedFlag;
+use super::memory::{ParkedFlag, PauseNote};
 use super::perform::chain;
-use super::preflight::{self, Level, Prepared};
+use super::preflight::{self, Level, Occasion, Prepared};
 use super::recorder::Recorder;
 use super::report::vote_account_text;
 use super::worker::Worker;
 use super::{Daemon, Inbox, clock, journal, signals};
 use crate::authority::Authority;
+use crate::authority::etcd::{Etcd, Surroundings};
 use crate::authority::local::Local;
 use crate::cli::{Exit, RunArgs};
 use crate::config::{Config, FailoverMode, Loaded};
 use crate::ctl::access::Rule;
+use crate::ctl::http;
 use crate::ctl::server::{self, Limits};
 use crate::ctl::socket::{self, SocketFile};
 use crate::engine::values::NodeName;
-use crate::engine::{AuthorityTraits, Engine, GateFacts, Memory, Setup, Timing};
+use crate::engine::{Engine, GateFacts, Memory, Setup, Timing};
 use crate::probe::validator::Profile;
-use crate::validator::command_line::CommandLine;
 use crate::validator::gate::{Meter, Reports};
 use crate::validator::identity_link_watch::IdentityLinkWatch;
 use crate::validator::paths::ValidatorPaths;
@@ -75,6 +77,7 @@ struct Guards {
     _state_lock: Flock<File>,
     listening: socket::Listening,
     rule: Rule,
+    http: Option<TcpListener>,
     ctl: mpsc::Sender<server::Event>,
 }
 
@@ -90,7 +93,7 @@ fn abort_on_panic() {
 
 fn prepare(args: &RunArgs) -> Result<(Daemon, Inbox, Guards), AnyError> {
     let mut loaded = Loaded::from_file(&args.config)?;
-    let (findings, prepared) = preflight::look(&mut loaded, &args.command);
+    let (findings, prepared) = preflight::look(&mut loaded, &args.command, Occasion::Run);
     for finding in &findings.0 {
         match finding.level {
             Level::Good => tracing::debug!("{}: {}", finding.item, finding.text),
@@ -123,6 +126,7 @@ fn prepare(args: &RunArgs) -> Result<(Daemon, Inbox, Guards), AnyError> {
         own_uid: nix::unistd::geteuid().as_raw(),
         group,
     };
+    let http = config.control.http.map(listen_for_scrapers).transpose()?;
     let (ctl, ctl_inbox) = mpsc::channel(CTL_WAITING_MAX);
     let (daemon, inbox) = build(config, args, prepared, ctl_inbox)?;
     Ok((
@@ -132,6 +136,7 @@ fn prepare(args: &RunArgs) -> Result<(Daemon, Inbox, Guards), AnyError> {
             _state_lock: state_lock,
             listening,
             rule,
+            http,
             ctl,
         },
     ))
@@ -149,34 +154,32 @@ fn build(
         paths,
         vote_account,
         command,
-        command_is_script,
+        found,
     } = prepared;
-    let authority = Authority::Local(Arc::new(Local::open(
-        &config.state_dir,
-        *keys.staked.pubkey().as_bytes(),
-    )?));
+    let (events, inbox) = mpsc::unbounded_channel();
+    let authority = open_authority(&config, *keys.staked.pubkey().as_bytes(), events.clone())?;
     let parked = ParkedFlag::new(&config.state_dir);
     let memory = Memory {
         parked: parked.is_set()?,
         holds: authority.held_before(),
     };
-    let (events, inbox) = mpsc::unbounded_channel();
     let (gate_events, gate) = mpsc::unbounded_channel();
     let (facts_sender, facts) = watch::channel(GateFacts {
         last: authority.newest_mark(),
         waiting: 0,
     });
     let daemon = Daemon {
-        engine: Engine::new(setup(&config, &authority), memory, clock::now()),
+        engine: Engine::new(setup(&config, &authority, 0), memory, clock::now()),
         config_path: args.config.clone(),
         command,
-        command_is_script,
         keys,
         link,
         paths,
         vote_account: vote_account.as_ref().and_then(vote_account_text),
-        found: CommandLine::read(&args.command, &std::env::current_dir()?).for_config(),
+        found,
         parked,
+        pause: PauseNote::new(&config.state_dir),
+        members: Default::default(),
         events,
         reports: Reports {
             facts: facts_sender,
@@ -186,17 +189,21 @@ fn build(
         child: None,
         installed: None,
         disk: Worker::start("disk")?,
+        asker: Worker::start("authority")?,
         linker: Worker::start("link")?,
         calls: Default::default(),
         history: History::open(&config.state_dir),
         recorder: Recorder::start(&config.state_dir),
         violation: None,
         facts: None,
+        probing: Default::default(),
+        reading: Default::default(),
         profile: Profile::default(),
         reason: "The supervisor has started.".into(),
         restarts: 0,
         unsettled: None,
         told_ready: false,
+        told_stuck: false,
         last_status: (String::new(), Instant::now()),
         authority,
         config,
@@ -210,6 +217,36 @@ fn build(
             facts,
         },
     ))
+}
+
+fn listen_for_scrapers(address: SocketAddr) -> Result<TcpListener, AnyError> {
+    let listener = TcpListener::bind(address).map_err(|error| {
+        format!("control.http = \"{address}\" cannot be listened on: {error}: choose another address or port")
+    })?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+fn open_authority(
+    config: &Config,
+    identity: [u8; 32],
+    events: mpsc::UnboundedSender<Event>,
+) -> Result<Authority, AnyError> {
+    let Some(etcd) = &config.authority.etcd else {
+        let local = Local::open(&config.state_dir, identity)?;
+        return Ok(Authority::Local(Arc::new(local)));
+    };
+    let surroundings = Surroundings {
+        clock: clock::now,
+        state_dir: config.state_dir.clone(),
+        tell: Box::new(move |news| {
+            // The loop owns the receiver and ends last.
+            let _ = events.send(Event::Etcd(news));
+        }),
+    };
+    let node = NodeName(config.node.clone());
+    let etcd = Etcd::start(etcd, identity, node, surroundings)?;
+    Ok(Authority::Etcd(Arc::new(etcd)))
 }
 
 /// The loop runs on the process's first thread, which is the one that starts the child.
@@ -237,11 +274,16 @@ fn enter(
         _state_lock,
         listening,
         rule,
+        http,
         ctl,
     } = guards;
     let local = tokio::task::LocalSet::new();
     let code = local.block_on(&runtime, async move {
         let (listener, _file): (_, SocketFile) = listening.into_tokio()?;
+        if let Some(http) = http {
+            let http = tokio::net::TcpListener::from_std(http)?;
+            tokio::task::spawn_local(http::serve(http, ctl.clone()));
+        }
         let server =
             tokio::task::spawn_local(server::serve(listener, rule, Limits::default(), ctl));
         let code = daemon.run(inbox).await;
@@ -271,22 +313,21 @@ fn watch_link(daemon: &Daemon, events: mpsc::UnboundedSender<Event>) -> Option<I
 }
 
 /// The engine's constants.
-pub(super) fn setup(config: &Config, authority: &Authority) -> Setup {
+pub(super) fn setup(config: &Config, authority: &Authority, rank: u32) -> Setup {
     let ms = |duration: Duration| duration.as_millis() as u64;
     let stop_ms = ms(config.validator.stop_timeout);
     Setup {
         node: NodeName(config.node.clone()),
-        authority: AuthorityTraits {
-            alone: authority.is_alone(),
-            passes: false,
-            leased: false,
-        },
+        authority: authority.traits(),
         automatic: config.failover.mode == FailoverMode::Auto,
-        rank: 0,
+        rank,
         timing: Timing {
             step_ms: 5_000,
             promote_ms: 30_000,
-            gate_quiet_ms: if authority.is_alone() {
+            handover_ms: 10_000,
+            clear_slots: 12,
+            clear_within_ms: 300_000,
+            gate_quiet_ms: if authority.traits().alone {
                 QUIET_ALONE_MS
             } else {
                 QUIET_MS
@@ -296,10 +337,14 @@ pub(super) fn setup(config: &Config, authority: &Authority) -> Setup {
             term_ms: stop_ms - stop_ms / 2,
             stale_ms: 5_000,
             caught_up_slots: config.validator.caught_up_within_slots,
-            lease_margin_ms: 1_000,
+            lease_margin_ms: config
+                .authority
+                .etcd
+                .as_ref()
+                .map_or(0, |etcd| ms(etcd.margin)),
             takeover_stagger_ms: 500,
             isolated_ms: ms(config.partition.step_down_after),
-            silent_ms: 30_000,
+            silent_ms: ms(config.failover.silence),
             backoff_min_ms: 1_000,
             backoff_max_ms: 60_000,
             restart_max: config.restart.max,

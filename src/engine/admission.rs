@@ -7,18 +7,22 @@ use super::effect::Effect;
 use super::input::Outcome;
 use super::state::{Launch, Stage, Then, Waiter, Want};
 use super::table::Cause;
-use super::values::{Command, Millis, NodeName, PromoteFlags, RequestId, Role, Verdict};
+use super::values::{Command, Millis, PromoteFlags, RequestId, Role, Verdict};
 
 impl Engine {
     pub(super) fn admit(&mut self, now: Millis, request: RequestId, command: Command) {
         match command {
             Command::Demote => self.admit_demote(now, request),
             Command::Promote(flags) => self.admit_promote(now, request, flags),
-            Command::Handover { to } => self.admit_handover(now, request, to),
+            Command::Handover { to, at_once } => self.admit_handover(now, request, to, at_once),
             Command::Resume => self.admit_resume(now, request),
             Command::Pause { until } => {
                 self.paused_until = Some(until);
-                self.answer(request, Verdict::Done, "paused");
+                self.answer(
+                    request,
+                    Verdict::Done,
+                    "this node decides nothing by itself until then; `supervisor ctl resume` ends it earlier",
+                );
             }
             Command::Restart => self.admit_restart(now, request),
         }
@@ -26,6 +30,7 @@ impl Engine {
 
     fn admit_demote(&mut self, now: Millis, request: RequestId) {
         self.await_for(request, Want::Off);
+        self.drop_wish("an operator wants this node parked");
         let reclaimed = std::mem::take(&mut self.reclaims);
         if !self.parked || self.memory_failed.is_some() {
             self.parked = true;
@@ -53,8 +58,13 @@ impl Engine {
     fn admit_promote(&mut self, now: Millis, request: RequestId, flags: PromoteFlags) {
         match self.stage {
             Stage::Active(_) => self.answer(request, Verdict::Done, "this node votes already"),
-            Stage::Promoting(_) => self.await_for(request, Want::Vote),
+            Stage::Promoting(ref mut promotion) => {
+                promotion.flags.first_vote |= flags.first_vote;
+                promotion.flags.accept_double_vote_risk |= flags.accept_double_vote_risk;
+                self.await_for(request, Want::Vote);
+            }
             Stage::Standby | Stage::Parked => match self.fit(now) {
+                Ok(()) if self.must_ask(now, flags) => self.ask_for_term(now, request),
                 Ok(()) => {
                     self.await_for(request, Want::Vote);
                     self.promote(now, Cause::OperatorPromoted, flags, None);
@@ -72,38 +82,15 @@ impl Engine {
         }
     }
 
-    fn admit_handover(&mut self, now: Millis, request: RequestId, to: Option<NodeName>) {
-        if !self.setup.authority.passes {
-            return self.answer(
-                request,
-                Verdict::Refused,
-                "this authority knows no other node to hand over to",
-            );
-        }
-        let ready = self.successor(now, to.as_ref());
-        match (&self.stage, ready) {
-            (Stage::Active(_), Some(node)) => {
-                self.await_for(request, Want::Off);
-                self.demote(now, Cause::HandoverAsked, Then::Pass(node), "");
-            }
-            (Stage::Active(_), None) => {
-                self.answer(request, Verdict::Refused, "no standby is ready")
-            }
-            _ => self.answer(
-                request,
-                Verdict::Refused,
-                format!(
-                    "this node is {}, and only an active one can hand over",
-                    self.role()
-                ),
-            ),
-        }
-    }
-
     fn admit_resume(&mut self, now: Millis, request: RequestId) {
-        self.paused_until = None;
+        let was_paused = self.paused_until.take().is_some();
         if !self.parked {
-            return self.answer(request, Verdict::Done, "this node is not parked");
+            let text = if was_paused {
+                "the pause has ended"
+            } else {
+                "this node is neither parked nor paused"
+            };
+            return self.answer(request, Verdict::Done, text);
         }
         self.parked = false;
         self.remember(now, false);
@@ -123,12 +110,8 @@ impl Engine {
         if resting || (voting && self.setup.authority.alone) {
             self.await_for(request, Want::Up);
             self.restart(now, "");
-        } else if voting {
-            self.answer(
-                request,
-                Verdict::Refused,
-                "this node votes; hand over or demote it first",
-            );
+        } else if matches!(self.stage, Stage::Active(_)) && self.setup.authority.passes {
+            self.restart_after_handover(now, request);
         } else {
             self.refuse_while_busy(request);
         }
@@ -142,7 +125,7 @@ impl Engine {
         self.answer(request, Verdict::Refused, text);
     }
 
-    fn await_for(&mut self, request: RequestId, wants: Want) {
+    pub(super) fn await_for(&mut self, request: RequestId, wants: Want) {
         self.waiters.push(Waiter { request, wants });
     }
 
@@ -176,26 +159,28 @@ impl Engine {
         }
     }
 
-    /// Whoever waits for this node to be off, its parking not yet written, would wait for as long as it votes.
-    pub(super) fn overrule_demotions(&mut self) {
+    /// Tells those who wait for this that it does not come.
+    pub(super) fn refuse_waiters(&mut self, why: &str, whose: impl Fn(Want) -> bool) {
         for waiter in std::mem::take(&mut self.waiters) {
-            if waiter.wants == Want::Off {
-                let text = "this node was told to vote again before its parking was written";
-                self.answer(waiter.request, Verdict::Refused, text);
+            if whose(waiter.wants) {
+                self.answer(waiter.request, Verdict::Refused, why);
             } else {
                 self.waiters.push(waiter);
             }
         }
     }
 
+    /// Whoever waits for this node to be off, its parking not yet written, would wait for as long as it votes.
+    pub(super) fn overrule_demotions(&mut self) {
+        let text = "this node was told to vote again before its parking was written";
+        self.refuse_waiters(text, |wants| wants == Want::Off);
+    }
+
     /// A first vote that does not come is an answer too: the node keeps trying, the operator need not wait.
     pub(super) fn answer_late_first_vote(&mut self) {
-        for waiter in std::mem::take(&mut self.waiters) {
-            let text =
-                "the validator may vote, and has not voted yet; this node keeps the term and waits"
-                    .to_owned();
-            self.answer(waiter.request, Verdict::Refused, text);
-        }
+        let text =
+            "the validator may vote, and has not voted yet; this node keeps the term and waits";
+        self.refuse_waiters(text, |_| true);
     }
 
     fn fate(&self, wants: Want) -> Option<(Verdict, String)> {
@@ -206,8 +191,15 @@ impl Engine {
                 format!("this node votes: {}", self.entered.detail),
             )),
             Want::Vote if matches!(role, Role::Promoting | Role::Demoting | Role::Fenced) => None,
-            Want::Vote => Some(self.failure.clone()),
+            Want::Vote if self.asks_for_term() => None,
+            // Its child has ended, or the term could not be had at its start; it takes the term up again.
+            Want::Vote if self.reclaims && matches!(role, Role::Starting | Role::CatchingUp) => {
+                None
+            }
+            Want::Vote => Some(self.failed_promotion()),
             Want::Off => self.fate_of_demotion(role),
+            Want::Handover => self.fate_of_handover(),
+            Want::Up if self.restart_is_due() => None,
             Want::Up
                 if matches!(
                     role,
@@ -230,6 +222,14 @@ impl Engine {
         }
     }
 
+    fn failed_promotion(&self) -> (Verdict, String) {
+        let (verdict, mut text) = self.failure.clone();
+        if self.reclaims {
+            text.push_str("; this is tried again by itself, which `supervisor ctl demote` ends");
+        }
+        (verdict, text)
+    }
+
     fn fate_of_demotion(&self, role: Role) -> Option<(Verdict, String)> {
         let off = self.child.harmless() && self.hold.is_none() && self.gate.open.is_none();
         let releasing = matches!(self.stage, Stage::Starting(Launch::Release(_)));
@@ -241,7 +241,12 @@ impl Engine {
         if !off || !resting || self.remembering.is_some() {
             return None;
         }
-        let votes = format!("nobody votes from here; {}", self.last_vote_sentence());
+        let who = match (&self.handed, self.successor_votes()) {
+            (Some(_), None) => return None,
+            (_, Some(votes)) => votes,
+            (None, None) => "nobody votes from here".to_owned(),
+        };
+        let votes = format!("{who}; {}", self.last_vote_sentence());
         Some(match &self.memory_failed {
             None => (Verdict::Done, votes),
             Some(why) => (Verdict::Refused, format!("{votes}; but {why}")),

@@ -3,6 +3,9 @@
 //! A vote is on the chain only after its record was committed, so the newest one never exceeds the newest record, and a
 //! demotion and promotion on the same node, or a handover, raises no alarm. Only a Tower's last slot compares with what a
 //! vote account shows before the first commit of a holding.
+//!
+//! Alpenglow has one exception: a validator counts its own vote before it stores it, and the certificates in the blocks that it
+//! leads name it. So while a vote waits for its commit, the chain may show it and those that are queued behind it.
 
 use super::Engine;
 use super::state::{PromoteStep, RecordDurable, Stage, Then};
@@ -25,6 +28,7 @@ impl Engine {
             {
                 self.judge_chain_vote(now, slot);
             }
+            Stage::Starting(_) => self.compare_at_start(now),
             _ => {}
         }
     }
@@ -33,7 +37,7 @@ impl Engine {
     fn judge_chain_vote(&mut self, now: Millis, slot: u64) {
         let committed = self.gate.facts.last.map_or(0, |mark| mark.slot);
         let ours = committed.max(self.chain.accounted.unwrap_or(0));
-        if slot <= ours {
+        if slot <= ours || self.may_show_waiting_votes() {
             return;
         }
         let text = format!(
@@ -45,6 +49,12 @@ impl Engine {
         self.demote(now, Cause::ForeignVote, Then::Park, text);
     }
 
+    fn may_show_waiting_votes(&self) -> bool {
+        let facts = &self.gate.facts;
+        let kind = facts.last.map(|mark| mark.kind);
+        facts.waiting > 0 && kind == Some(RecordKind::VoteHistory)
+    }
+
     /// Why it is unsafe to start from this record: the chain shows a vote that is not in it.
     pub(super) fn beyond_record(
         &self,
@@ -52,10 +62,7 @@ impl Engine {
         flags: PromoteFlags,
         durable: RecordDurable,
     ) -> Option<String> {
-        let (slot, _) = self
-            .chain
-            .seen
-            .filter(|(_, at)| now.since(*at) <= self.setup.timing.stale_ms)?;
+        let slot = self.seen_lately(now)?;
         if flags.accept_double_vote_risk || slot <= last_slot(durable)? {
             return None;
         }
@@ -72,6 +79,16 @@ impl Engine {
         Some(format!(
             "the chain shows a vote of this identity for slot {slot}, {newest}: restore the newest record, or wait until the cluster is well past slot {slot} and say `promote {flag}`"
         ))
+    }
+
+    /// Whether a record can be taken for the newest: the chain was seen lately, or the record does not compare with it.
+    pub(super) fn is_compared(&self, now: Millis, durable: RecordDurable) -> bool {
+        last_slot(durable).is_none() || self.seen_lately(now).is_some()
+    }
+
+    fn seen_lately(&self, now: Millis) -> Option<u64> {
+        let (slot, at) = self.chain.seen?;
+        (now.since(at) <= self.setup.timing.stale_ms).then_some(slot)
     }
 
     /// A holding starts from this record.

@@ -16,6 +16,7 @@ impl Engine {
         then: Then,
         detail: impl Into<String>,
     ) {
+        self.handed = None;
         // A failure is tried again where nobody else can vote; everything else that ends a tenure ends the claim to it.
         self.reclaims &= cause == Cause::PromotionFailed;
         self.enter(
@@ -34,24 +35,28 @@ impl Engine {
     pub(super) fn fence(&mut self, now: Millis, cause: Cause, detail: impl Into<String>) {
         self.reclaims = false;
         match &self.stage {
-            Stage::Promoting(_) | Stage::Active(_) => {}
-            // The child is off the identity: the term was to go anyway.
+            Stage::Active(_) => {}
+            // A promotion that came to nothing, like any other.
+            Stage::Promoting(_) => self.put_off_takeover(now),
+            // The child is off the identity, and the term was to go anyway: where it went, the answer says.
             Stage::Demoting(Demotion {
                 step: DemoteStep::Settle,
                 ..
-            }) => return self.demotion_settled(now, Outcome::Done),
+            }) => return,
             Stage::Demoting(_) => {}
             Stage::Starting(_) if self.child.alive && self.hold.is_some() => {
                 self.hold = None;
-                return self.launch_kill(now, "the term is lost");
+                self.page("the term is lost while the validator comes up; killing it");
+                return self.launch_kill_on(now, false, "the term is lost");
             }
             // The hold stays until the child is off the identity, for its lease still bounds how long that may take.
-            Stage::Stopping(_) => return,
+            Stage::Fenced(_) | Stage::Stopping(_) => return,
             _ => {
                 self.hold = None;
                 return;
             }
         }
+        self.handed = None;
         self.enter(now, Stage::Fenced(Quiet::RefuseVotes), cause, detail);
         self.quiet_advance(now);
     }
@@ -82,20 +87,31 @@ impl Engine {
         let Stage::Demoting(demotion) = &self.stage else {
             return;
         };
-        let passing = matches!(demotion.then, Then::Pass(_));
-        if outcome != Outcome::Done && passing {
-            return self.passing_failed(now, &outcome);
+        let passing = match &demotion.then {
+            Then::Pass(to) => Some(to.clone()),
+            Then::Stand | Then::Park => None,
+        };
+        if let Some(to) = passing {
+            // One that was refused has not moved; of one without an answer nobody knows.
+            if self.hold.is_some() && !matches!(outcome, Outcome::Refused(_)) {
+                self.handed_to(now, to, outcome == Outcome::Done);
+            }
+            if outcome != Outcome::Done {
+                return self.passing_failed(now, &outcome);
+            }
         }
         self.term_released(&outcome);
         if self.child.alive {
             let (stage, detail) = (self.resting(now), self.last_vote_sentence());
             self.enter(now, stage, Cause::Released, detail);
+            self.restart_if_due(now);
         } else {
+            let death = std::mem::take(&mut self.death);
             self.enter(
                 now,
                 Stage::Starting(Launch::Backoff),
                 Cause::ChildDied,
-                "during the demotion",
+                death,
             );
             self.back_off(now, None);
         }
@@ -105,7 +121,6 @@ impl Engine {
     pub(super) fn term_released(&mut self, outcome: &Outcome) {
         match outcome {
             Outcome::Done => self.claimed = false,
-            Outcome::Refused(_) if self.hold.is_some() => self.claimed = false,
             other => {
                 self.claimed = true;
                 self.page(format!(
@@ -136,12 +151,14 @@ impl Engine {
         if self.child.alive {
             self.own = None;
             self.enter(now, Stage::CatchingUp, Cause::OffIdentity, "");
+            self.restart_if_due(now);
         } else {
+            let death = std::mem::take(&mut self.death);
             self.enter(
                 now,
                 Stage::Starting(Launch::Backoff),
                 Cause::ChildDied,
-                "after the fence",
+                death,
             );
             self.back_off(now, None);
         }

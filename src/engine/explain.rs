@@ -83,6 +83,9 @@ impl Engine {
                 "`supervisor ctl resume` makes it a standby, `supervisor ctl promote` lets it vote"
                     .into()
             }
+            Stage::Standby if self.asks_for_term() => {
+                "it votes when the holder hands over, which it was asked to".into()
+            }
             Stage::Standby if self.setup.authority.alone => {
                 "`supervisor ctl promote` lets it vote".into()
             }
@@ -90,7 +93,13 @@ impl Engine {
                 "failover.mode is manual: `supervisor ctl promote` lets it vote".into()
             }
             Stage::Standby => "it takes over when nobody holds the term".into(),
-            Stage::Active(_) => "it votes until it is demoted, loses the term or fails".into(),
+            Stage::Active(_) => match &self.planned {
+                Some(plan) => format!(
+                    "it hands over to {} when {} slots without a leader slot of this identity lie ahead",
+                    plan.to, self.setup.timing.clear_slots
+                ),
+                None => "it votes until it is demoted, loses the term or fails".into(),
+            },
             _ => String::new(),
         }
     }
@@ -107,12 +116,13 @@ fn launch_name(launch: &Launch) -> &'static str {
         Launch::Spawn(_) => "starting the validator",
         Launch::OpenGate(..) => "opening the gate",
         Launch::AwaitReady(_) => "waiting for the validator's admin RPC",
+        Launch::Compare(..) => "comparing the record with the chain's newest vote",
         Launch::Mute => "muting the validator",
-        Launch::Kill => "killing the validator",
+        Launch::Kill { .. } => "killing the validator",
     }
 }
 
-fn quiet_name(quiet: Quiet) -> &'static str {
+pub(super) fn quiet_name(quiet: Quiet) -> &'static str {
     match quiet {
         Quiet::RefuseVotes => "refusing the votes that wait",
         Quiet::Mute => "muting the validator",

@@ -142,9 +142,35 @@ pub enum Observation {
         own_advancing: bool,
     },
     /// A peer that answers.
-    Peer {
-        node: NodeName,
-        ready: bool,
-        active_term: Option<Term>,
-    },
+    Peer(PeerFacts),
+    /// A peer whose lease has ended.
+    PeerGone(NodeName),
+    /// When our identity leads next.
+    Leads(Leads),
+}
+
+/// The next slot that an identity leads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Leads {
+    /// Nobody could be asked.
+    #[default]
+    Unknown,
+    /// None in this epoch any more.
+    Never,
+    /// This one, which may be the present one.
+    At(u64),
+}
+
+/// What a peer says of itself. Readings: nothing that safety rests on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PeerFacts {
+    pub node: NodeName,
+    /// It could be promoted at once; the error says why not.
+    pub ready: Result<(), String>,
+    /// Higher goes first.
+    pub priority: u32,
+    /// The term it votes under.
+    pub active_term: Option<Term>,
+    /// Its operator wants it to vote.
+    pub asks: bool,
 }

@@ -58,8 +58,9 @@ impl Engine {
         })
     }
 
-    /// A child that could build a vote of the staked identity exists only where its votes are committed or refused. A gate that
-    /// is closed refuses, so a child on its way off the identity may be behind a closed one.
+    /// A child that could build a vote of the staked identity exists only where its votes are committed, held or refused. A gate
+    /// that is closed refuses, so a child on its way off the identity may be behind a closed one; one that was not opened yet
+    /// holds the votes of a child that starts staked.
     fn staked_only_behind_an_open_gate(&self) -> Result<(), Violation> {
         let may_vote = self.child.alive
             && !self.child.muted
@@ -70,7 +71,13 @@ impl Engine {
         );
         let coming = matches!(
             self.stage,
-            Stage::Starting(Launch::Spawn(Carry::Staked(..)) | Launch::Kill | Launch::EndFirst(_))
+            Stage::Starting(
+                Launch::Spawn(Carry::Staked(..))
+                    | Launch::AwaitReady(Carry::Staked(..))
+                    | Launch::Compare(..)
+                    | Launch::Kill { .. }
+                    | Launch::EndFirst(_)
+            )
         );
         demand(
             !may_vote || leaving || coming || self.gate.open.is_some(),
@@ -90,7 +97,7 @@ impl Engine {
             Stage::Demoting(_)
                 | Stage::Fenced(_)
                 | Stage::Stopping(_)
-                | Stage::Starting(Launch::Kill)
+                | Stage::Starting(Launch::Kill { .. })
         );
         let matches = self.gate.open.is_none() || self.gate.open == self.term();
         demand(matches || leaving, || {

@@ -2,14 +2,17 @@
 //!
 //! A child starts unstaked. Only where nobody else can hold the term (`alone`) does a node that held it start its child with
 //! the staked identity, and then only with the term freshly taken and the record on disk.
+//!
+//! A process that has just begun knows no more than its disks, and those may have been put back to an earlier day. So the first
+//! votes of a child that starts staked wait in the gate until the record was compared with the newest vote on the chain.
 
 use super::effect::Effect;
 use super::input::{Exit, Outcome};
 use super::state::{
-    Carry, Child, End, Launch, PromoteStep, Promotion, RecordDurable, Stage, TermHeld,
+    Carry, Child, End, Launch, Pause, PromoteStep, Promotion, RecordDurable, Stage, TermHeld,
 };
 use super::table::Cause;
-use super::values::{Millis, PromoteFlags, Term};
+use super::values::{Identity, Millis, PromoteFlags, Role, Term, Verdict};
 use super::{Engine, Reason};
 
 impl Engine {
@@ -31,7 +34,7 @@ impl Engine {
         };
         match (step, outcome) {
             (Launch::EndFirst(end), _) => self.end_goes_on(now, end),
-            (Launch::Release(_), outcome) => self.launch_released(now, &outcome),
+            (Launch::Release(pause), outcome) => self.launch_released(now, pause, &outcome),
             (Launch::Backoff, _) => self.launch(now),
             (Launch::Acquire, Outcome::Held { term, record }) => {
                 self.launch_install(now, TermHeld { term, record })
@@ -63,7 +66,11 @@ impl Engine {
             (Launch::Spawn(carry), Outcome::Done) => self.launch_spawned(now, carry),
             (Launch::OpenGate(..), Outcome::Done) => self.launch_await(now),
             (Launch::Mute, Outcome::Done) => self.launched(now),
-            (Launch::Kill, _) => self.launch_kill_on(now),
+            (Launch::Compare(held, durable), _) => {
+                self.launch_uncompared(durable);
+                self.launch_open(now, held, durable);
+            }
+            (Launch::Kill { counts }, _) => self.launch_kill_on(now, counts, ""),
             (_, other) => self.launch_kill(now, &other.sentence()),
         }
     }
@@ -79,7 +86,14 @@ impl Engine {
                 self.set_launch(Launch::Mute);
                 self.ask(now, |op| Effect::Mute { op });
             }
-            Stage::Starting(Launch::AwaitReady(Carry::Staked(..))) => self.launched_holding(now),
+            Stage::Starting(Launch::AwaitReady(Carry::Staked(held, durable))) => {
+                if self.compared {
+                    self.launched_holding(now);
+                } else {
+                    self.set_launch(Launch::Compare(held, durable));
+                    self.await_until(now.plus(self.setup.timing.step_ms), Reason::Step);
+                }
+            }
             _ => {}
         }
     }
@@ -95,75 +109,107 @@ impl Engine {
         self.gate.facts.waiting = 0;
         self.own = None;
         self.isolated_since = None;
+        let killed_for = self.killed_for.take();
         match self.stage {
             Stage::Starting(Launch::EndFirst(_)) => self.launch(now),
-            Stage::Starting(_) => self.after_death(now, exit),
-            Stage::Demoting(_) | Stage::Fenced(_) if self.quiet_step().is_some() => {
-                self.quiet_advance(now)
+            Stage::Starting(Launch::Kill { counts: false }) => self.after_death(now, None),
+            Stage::Starting(_) => self.after_death(now, Some(exit)),
+            Stage::Demoting(_) | Stage::Fenced(_) => {
+                self.death = match killed_for {
+                    Some(why) => format!("the supervisor killed it: {why}"),
+                    None => exit.to_string(),
+                };
+                if self.quiet_step().is_some() {
+                    self.quiet_advance(now);
+                }
             }
-            Stage::Demoting(_) | Stage::Fenced(_) => {}
             Stage::Stopping(_) => self.child_exited_while_stopping(now),
             Stage::CatchingUp
             | Stage::Standby
             | Stage::Parked
             | Stage::Promoting(_)
-            | Stage::Active(_) => {
-                self.enter(
-                    now,
-                    Stage::Starting(Launch::Backoff),
-                    Cause::ChildDied,
-                    exit.to_string(),
-                );
-                self.after_death(now, exit);
-            }
+            | Stage::Active(_) => self.child_died(now, exit),
         }
+    }
+
+    fn child_died(&mut self, now: Millis, exit: Exit) {
+        let promoting = self.role() == Role::Promoting;
+        self.reclaims |= self.keeps_term();
+        self.enter(
+            now,
+            Stage::Starting(Launch::Backoff),
+            Cause::ChildDied,
+            exit.to_string(),
+        );
+        if promoting && self.reclaims {
+            self.progress(&format!("the validator ended during the promotion ({exit}); it is started again and votes by itself, which `supervisor ctl demote` prevents"));
+        }
+        self.after_death(now, Some(exit));
+    }
+
+    /// Nobody else can have the term of a dead child, and nobody wants it back.
+    fn keeps_term(&self) -> bool {
+        self.hold.is_some() && self.setup.authority.alone && !self.parked
     }
 
     /// A dead child's term is given back at once, so that a standby needs no timeout; where nobody else can have it, it is kept.
-    fn after_death(&mut self, now: Millis, exit: Exit) {
-        match self.hold.take() {
-            Some(_) if self.setup.authority.alone && !self.parked => {
-                self.reclaims = true;
-                self.back_off(now, Some(exit));
-            }
-            Some(hold) => {
-                self.hold = Some(hold);
-                self.died_with = exit;
-                self.launch_release(now, hold.term);
-            }
+    fn after_death(&mut self, now: Millis, exit: Option<Exit>) {
+        let pause = exit.map_or(Pause::Ended, Pause::Died);
+        if self.keeps_term() {
+            self.hold = None;
+            self.reclaims = true;
+            return self.back_off(now, exit);
+        }
+        match self.term() {
+            Some(term) => self.launch_release(now, term, pause),
             // What an acquisition under way gets is given back as well, unless the next start takes it up again.
             None if self.claimed && !self.reclaims => {
-                self.died_with = exit;
-                self.launch_release(now, Term::default());
+                self.launch_release(now, Term::default(), pause);
             }
-            None => self.back_off(now, Some(exit)),
+            None => self.back_off(now, exit),
         }
     }
 
-    fn launch_release(&mut self, now: Millis, term: Term) {
-        self.set_launch(Launch::Release(term));
+    fn launch_release(&mut self, now: Millis, term: Term, pause: Pause) {
+        self.set_launch(Launch::Release(pause));
         self.ask(now, |op| Effect::Release { op, term });
     }
 
-    /// An operator wants no voting here while a child with the staked identity is on its way up, or due.
+    /// An operator wants no voting here while a child with the staked identity is on its way up, or due. One that comes up
+    /// unstaked is left alone: what may be ours goes back beside it.
     pub(super) fn demote_while_starting(&mut self, now: Millis, reclaimed: bool) {
+        const WHY: &str = "an operator wants this node to stop voting";
+        self.failure = (Verdict::Refused, WHY.into());
         let Some(term) = self.term().or(reclaimed.then_some(Term(0))) else {
             return;
         };
-        if self.child.alive {
-            self.launch_kill(now, "an operator wants this node to stop voting");
-        } else {
-            self.died_with = Exit::NotStarted;
-            self.launch_release(now, term);
+        match (&self.stage, self.step_deadline) {
+            (Stage::Starting(Launch::Release(_)), _) => {}
+            (Stage::Starting(Launch::Kill { counts }), _) => {
+                self.launch_kill_on(now, *counts, WHY);
+            }
+            _ if self.child.alive => {
+                if self.child.identity != Some(Identity::Unstaked) {
+                    self.progress("killing the validator");
+                    self.launch_kill_on(now, false, WHY);
+                }
+            }
+            (_, Some((at, Reason::Backoff))) => self.launch_release(now, term, Pause::Until(at)),
+            _ => self.launch_release(now, term, Pause::Until(now)),
         }
     }
 
-    fn launch_released(&mut self, now: Millis, outcome: &Outcome) {
+    fn launch_released(&mut self, now: Millis, pause: Pause, outcome: &Outcome) {
         self.term_released(outcome);
-        self.back_off(now, Some(self.died_with));
+        match pause {
+            Pause::Died(exit) => self.back_off(now, Some(exit)),
+            Pause::Ended => self.back_off(now, None),
+            Pause::Until(at) => self.wait_in_backoff(at),
+        }
     }
 
-    /// Waits before the next try, or gives up. `exit` is `None` where the supervisor itself ended the child.
+    /// Waits before the next try, or gives up. `exit` is `None` where the child's end was none of its own failures: it does
+    /// not count.
     pub(super) fn back_off(&mut self, now: Millis, exit: Option<Exit>) {
         let timing = self.setup.timing;
         while self
@@ -189,9 +235,15 @@ impl Engine {
             .backoff_min_ms
             .saturating_mul(1 << doublings)
             .min(timing.backoff_max_ms);
-        self.restarts.push_back(now);
+        if exit.is_some() {
+            self.restarts.push_back(now);
+        }
+        self.wait_in_backoff(now.plus(wait_ms));
+    }
+
+    fn wait_in_backoff(&mut self, until: Millis) {
         self.set_launch(Launch::Backoff);
-        self.await_until(now.plus(wait_ms), Reason::Backoff);
+        self.await_until(until, Reason::Backoff);
         self.answer_waiters();
     }
 
@@ -211,17 +263,54 @@ impl Engine {
             return self.launch_without_term(now, &why);
         }
         self.account_for(flags, durable);
+        self.compared |= self.is_compared(now, durable);
         self.launch_link(now, Carry::Staked(held, durable));
+    }
+
+    /// The chain's newest vote is known while a child comes up staked.
+    pub(super) fn compare_at_start(&mut self, now: Millis) {
+        let (held, durable, waits) = match self.stage {
+            _ if self.compared => return,
+            Stage::Starting(Launch::Spawn(Carry::Staked(held, durable))) => (held, durable, false),
+            Stage::Starting(
+                Launch::AwaitReady(Carry::Staked(held, durable)) | Launch::Compare(held, durable),
+            ) => (held, durable, true),
+            _ => return,
+        };
+        if let Some(why) = self.beyond_record(now, PromoteFlags::default(), durable) {
+            return self.launch_behind_chain(now, &why);
+        }
+        self.compared = true;
+        if waits {
+            self.launch_open(now, held, durable);
+        }
+    }
+
+    /// Votes were sent that the record here does not know. Those of this child wait in the gate, and end with it.
+    fn launch_behind_chain(&mut self, now: Millis, why: &str) {
+        self.cannot_take_up(why);
+        self.launch_kill_on(now, false, "its record is not the newest");
+    }
+
+    /// Nothing that could be asked has told of the chain. A node that nobody can take over for votes all the same.
+    fn launch_uncompared(&mut self, durable: RecordDurable) {
+        self.compared = true;
+        let slot = durable.0.map_or(0, |mark| mark.slot);
+        self.page(format!("votes begin from the record here, which ends at slot {slot}, without a comparison: neither the validator's RPC nor one of cluster.rpc has told the newest vote on the chain; where this state_dir or ledger may have been restored from a copy, say `supervisor ctl demote` at once"));
     }
 
     /// The term or its record cannot be had: the child comes up unstaked, and an operator has to look.
     fn launch_without_term(&mut self, now: Millis, why: &str) {
-        self.page(format!(
-            "this node held the term and cannot take it up again: {why}; starting unstaked"
-        ));
+        self.cannot_take_up(why);
+        self.launch_link(now, Carry::Unstaked);
+    }
+
+    fn cannot_take_up(&mut self, why: &str) {
+        let text = format!("this node held the term and cannot take it up again: {why}");
+        self.page(format!("{text}; starting unstaked"));
+        self.failure = (Verdict::Refused, text);
         self.hold = None;
         self.reclaims = false;
-        self.launch_link(now, Carry::Unstaked);
     }
 
     fn launch_link(&mut self, now: Millis, carry: Carry) {
@@ -235,6 +324,7 @@ impl Engine {
 
     fn launch_spawn(&mut self, now: Millis, carry: Carry) {
         self.link = Some(carry.identity());
+        self.killed_for = None;
         self.child = Child {
             alive: true,
             ready: false,
@@ -250,21 +340,24 @@ impl Engine {
 
     fn launch_spawned(&mut self, now: Millis, carry: Carry) {
         match carry {
-            Carry::Unstaked => self.launch_await(now),
-            Carry::Staked(held, durable) => {
-                self.set_launch(Launch::OpenGate(held, durable));
-                self.gate.open = Some(held.term);
-                self.ask(now, |op| Effect::OpenGate {
-                    op,
-                    term: held.term,
-                });
-            }
+            Carry::Staked(held, durable) if self.compared => self.launch_open(now, held, durable),
+            Carry::Unstaked | Carry::Staked(..) => self.launch_await(now),
         }
+    }
+
+    fn launch_open(&mut self, now: Millis, held: TermHeld, durable: RecordDurable) {
+        self.set_launch(Launch::OpenGate(held, durable));
+        self.gate.open = Some(held.term);
+        self.ask(now, |op| Effect::OpenGate {
+            op,
+            term: held.term,
+        });
     }
 
     fn launch_await(&mut self, now: Millis) {
         let carry = match self.stage {
             Stage::Starting(Launch::OpenGate(held, durable)) => Carry::Staked(held, durable),
+            Stage::Starting(Launch::Spawn(carry)) => carry,
             _ => Carry::Unstaked,
         };
         self.set_launch(Launch::AwaitReady(carry));
@@ -292,12 +385,13 @@ impl Engine {
 
     pub(super) fn launch_kill(&mut self, now: Millis, why: &str) {
         self.page(format!("the validator did not come up: {why}; killing it"));
-        self.launch_kill_on(now);
+        self.launch_kill_on(now, true, why);
     }
 
     /// Only its death ends this, so it is asked for until it comes.
-    pub(super) fn launch_kill_on(&mut self, now: Millis) {
-        self.set_launch(Launch::Kill);
+    pub(super) fn launch_kill_on(&mut self, now: Millis, counts: bool, why: &str) {
+        self.killed_for.get_or_insert_with(|| why.to_owned());
+        self.set_launch(Launch::Kill { counts });
         self.out.push(Effect::Kill);
         self.await_until(now.plus(self.setup.timing.step_ms), Reason::Step);
     }

@@ -28,9 +28,11 @@ mod demote;
 mod effect;
 mod ending;
 mod explain;
+mod handover;
 mod input;
 mod invariants;
 mod launch;
+mod peers;
 mod promote;
 mod quiet;
 mod setup;
@@ -41,21 +43,23 @@ mod term;
 mod tests;
 mod trouble;
 pub mod values;
+mod view;
 pub mod vote_gate;
+mod wish;
 
 pub use effect::Effect;
 pub use explain::Explanation;
-pub use input::{AuthorityNews, Exit, GateFacts, Input, Observation, Outcome};
+pub use input::{AuthorityNews, Exit, GateFacts, Input, Leads, Observation, Outcome, PeerFacts};
 pub use invariants::Violation;
 pub use setup::{AuthorityTraits, Setup, Timing};
 
 use state::{
-    Chain, Child, Entered, Gate, Hold, Holder, Launch, OwnView, PeerView, Stage, TransitionRef,
-    Waiter,
+    Chain, Child, Entered, Gate, Handed, Hold, Holder, Launch, OwnView, PeerView, Planned, Stage,
+    TransitionRef, Waiter,
 };
 use std::collections::{BTreeMap, VecDeque};
 use table::Cause;
-use values::{Identity, Millis, NodeName, OpId, RecordMark, RequestId, Role, Term, Verdict};
+use values::{Identity, Millis, NodeName, OpId, RequestId, Role, Term, Verdict};
 
 /// Why the engine wants to be woken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -84,6 +88,8 @@ pub enum Reason {
     Answer,
     /// A term that is ours and not in our hands is given back.
     Return,
+    /// What waits for another node, or for the right time to hand over, is given up then.
+    Handover,
 }
 
 /// What survives a restart of the supervisor.
@@ -111,10 +117,23 @@ pub struct Engine {
     /// The authority may count us as the holder: an acquisition was asked for, and nothing was given back since.
     claimed: bool,
     holder: Holder,
+    /// Since when that node holds it, as far as is known here.
+    holder_since: Millis,
     /// Where the term went last, until we vote again.
     passed_to: Option<NodeName>,
+    planned: Option<Planned>,
+    handed: Option<Handed>,
+    /// The validator is restarted when the node that was handed the term votes.
+    restarts_next: bool,
+    /// This standby asks the holder for the term until then.
+    wish: Option<Millis>,
+    leads: Leads,
     /// Promotions that came to nothing since the last vote.
     failures: u32,
+    /// The identity is known to have voted: there is a record, or somebody held the term.
+    has_voted: bool,
+    /// The time since which nobody holds the term, where it was said that this node would take over.
+    told_of_absence: Option<Millis>,
     /// No takeover by itself before then.
     retry_at: Option<Millis>,
     /// The term outlives the child and is to be taken up again at its next start.
@@ -139,7 +158,12 @@ pub struct Engine {
     memory_failed: Option<String>,
     /// Where the identity link points, as far as we know.
     link: Option<Identity>,
-    died_with: Exit,
+    /// Why the supervisor kills the child, while it does.
+    killed_for: Option<String>,
+    /// How the child ended in the demotion or the fence under way.
+    death: String,
+    /// The record that this process starts from was compared with the chain, or need not be.
+    compared: bool,
     /// Why the last promotion came to nothing, and how that is to be answered.
     failure: (Verdict, String),
     exited: bool,
@@ -169,8 +193,16 @@ impl Engine {
             lease: None,
             claimed: memory.holds && setup.authority.alone,
             holder: Holder::Unknown,
+            holder_since: now,
             passed_to: None,
+            planned: None,
+            handed: None,
+            restarts_next: false,
+            wish: None,
+            leads: Leads::Unknown,
             failures: 0,
+            has_voted: false,
+            told_of_absence: None,
             retry_at: None,
             reclaims,
             parked: memory.parked,
@@ -190,7 +222,9 @@ impl Engine {
             spawning: None,
             memory_failed: None,
             link: None,
-            died_with: Exit::NotStarted,
+            killed_for: None,
+            death: String::new(),
+            compared: !reclaims,
             failure: (Verdict::Refused, String::new()),
             exited: false,
             broken: None,
@@ -237,6 +271,7 @@ impl Engine {
             self.step_deadline,
             self.pause_deadline(),
             self.answer_deadline(),
+            self.handover_deadline(),
         ];
         ours.into_iter()
             .chain([
@@ -249,48 +284,6 @@ impl Engine {
             .min()
     }
 
-    /// The role this node is in.
-    #[must_use]
-    pub fn role(&self) -> Role {
-        self.stage.role()
-    }
-
-    /// When the role was entered.
-    #[must_use]
-    pub fn since(&self) -> Millis {
-        self.entered.at
-    }
-
-    /// The term in our hands, if any.
-    #[must_use]
-    pub fn term(&self) -> Option<Term> {
-        self.hold.map(|hold| hold.term)
-    }
-
-    /// Until when nothing is decided automatically.
-    #[must_use]
-    pub fn paused_until(&self) -> Option<Millis> {
-        self.paused_until
-    }
-
-    /// The identity the child carries; `None` where that is unknown or no child lives.
-    #[must_use]
-    pub fn child_identity(&self) -> Option<Identity> {
-        self.child.identity.filter(|_| self.child.alive)
-    }
-
-    /// How often the child was restarted within the window.
-    #[must_use]
-    pub fn restarts(&self) -> usize {
-        self.restarts.len()
-    }
-
-    /// The last record that went through the gate.
-    #[must_use]
-    pub fn last_committed(&self) -> Option<RecordMark> {
-        self.gate.facts.last
-    }
-
     fn tick(&mut self, now: Millis) {
         if self.step_deadline.is_some_and(|(at, _)| at <= now) {
             self.step_deadline = None;
@@ -300,6 +293,7 @@ impl Engine {
             self.paused_until = None;
         }
         self.answers_are_late(now);
+        self.watch_handover(now);
         self.watch_lease(now);
         self.watch_trouble(now);
         self.watch_stray(now);
@@ -418,16 +412,17 @@ impl Engine {
             ));
         }
         if from == Role::Promoting && to != Role::Active {
-            self.failure.1 = if detail.is_empty() {
-                row.map_or("", |at| table::TRANSITIONS[at].because)
-                    .to_owned()
-            } else {
-                detail.clone()
+            let because = row.map_or("", |at| table::TRANSITIONS[at].because);
+            self.failure.1 = match (cause, detail.is_empty()) {
+                (_, true) => because.to_owned(),
+                (Cause::ChildDied, _) => format!("{} ({detail}).", because.trim_end_matches('.')),
+                _ => detail.clone(),
             };
         }
         self.pending = None;
         self.step_deadline = None;
         self.stage = stage;
+        self.plans_end_with_role(to, &detail);
         if to == Role::CatchingUp {
             self.await_until(now.plus(self.setup.timing.start_ms), Reason::CatchUp);
         }
@@ -443,6 +438,9 @@ impl Engine {
             detail,
         });
         self.answer_waiters();
+        if to == Role::Active {
+            self.handed = None;
+        }
     }
 
     fn page(&mut self, text: impl Into<String>) {

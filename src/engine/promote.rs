@@ -63,7 +63,7 @@ impl Engine {
         };
         match (step, outcome) {
             (PromoteStep::AwaitEarlierSwitch, _) => {
-                self.refused(now, "the validator has not finished its earlier change of identity; is its slot advancing?");
+                self.refused(now, "the validator has not finished its earlier change of identity: is its slot advancing? `supervisor ctl restart` starts it without one");
             }
             (PromoteStep::Acquire, Outcome::Held { term, record }) => {
                 self.install(now, TermHeld { term, record })
@@ -87,11 +87,22 @@ impl Engine {
         }
     }
 
+    /// One that was given the term has a node behind it that can vote as well.
+    fn votes_within_ms(&self) -> u64 {
+        let timing = &self.setup.timing;
+        match &self.stage {
+            Stage::Promoting(Promotion {
+                passed_by: Some(_), ..
+            }) => timing.handover_ms,
+            _ => timing.promote_ms,
+        }
+    }
+
     /// Waits for the vote that makes the node active, which may have come already.
     pub(super) fn await_first_vote(&mut self, now: Millis) {
         self.set_promote(PromoteStep::AwaitFirstVote);
         self.progress("waiting for the first vote");
-        self.await_until(now.plus(self.setup.timing.promote_ms), Reason::Step);
+        self.await_until(now.plus(self.votes_within_ms()), Reason::Step);
         self.see_first_vote(now);
     }
 
@@ -189,7 +200,7 @@ impl Engine {
         if self.child.switch_due.is_some() {
             self.set_promote(PromoteStep::AwaitSwitch);
             self.progress("waiting for the validator to switch");
-            self.await_until(now.plus(self.setup.timing.promote_ms), Reason::Step);
+            self.await_until(now.plus(self.votes_within_ms()), Reason::Step);
         } else {
             self.unmute(now);
         }
@@ -275,7 +286,7 @@ impl Engine {
     fn first_vote_is_late(&mut self, now: Millis) {
         let promote_ms = self.setup.timing.promote_ms;
         if !self.setup.authority.alone {
-            let waited_s = promote_ms / 1000;
+            let waited_s = self.votes_within_ms() / 1000;
             return self.promotion_failed(
                 now,
                 PromoteStep::AwaitFirstVote,

@@ -5,6 +5,7 @@
 //! because only death is certain.
 
 use super::effect::Effect;
+use super::explain::quiet_name;
 use super::input::Outcome;
 use super::state::{DemoteStep, Demotion, Quiet, Stage, Stop, StopStep};
 use super::values::{Identity, Millis};
@@ -26,8 +27,11 @@ impl Engine {
             self.set_quiet(Quiet::RefuseVotes);
             return self.ask(now, |op| Effect::CloseGate { op, quiet_ms: 0 });
         }
-        if !child.ready || child.past_undoing() {
-            return self.quiet_kill(now);
+        if !child.ready {
+            return self.quiet_kill(now, "its admin RPC did not answer yet");
+        }
+        if child.past_undoing() {
+            return self.quiet_kill(now, "a change towards voting was under way");
         }
         if !child.muted {
             self.set_quiet(Quiet::Mute);
@@ -69,7 +73,7 @@ impl Engine {
         };
         let done = outcome == Outcome::Done;
         match step {
-            Quiet::Kill => return self.quiet_kill(now),
+            Quiet::Kill => return self.quiet_kill(now, ""),
             Quiet::Link => return self.quiet_linked(now, outcome),
             Quiet::Mute => self.child.muted = done,
             Quiet::Unstake if done => self.child.identity = Some(Identity::Unstaked),
@@ -79,11 +83,11 @@ impl Engine {
         if done {
             return self.quiet_advance(now);
         }
+        let why = format!("{}: {}", quiet_name(step), outcome.sentence());
         self.page(format!(
-            "taking the validator off the staked identity: {}; killing it",
-            outcome.sentence()
+            "taking the validator off the staked identity: {why}; killing it"
         ));
-        self.quiet_kill(now);
+        self.quiet_kill(now, &why);
     }
 
     fn quiet_link(&mut self, now: Millis) {
@@ -108,7 +112,9 @@ impl Engine {
         self.quiet_done(now);
     }
 
-    pub(super) fn quiet_kill(&mut self, now: Millis) {
+    /// The first reason is the one that is told.
+    pub(super) fn quiet_kill(&mut self, now: Millis, why: &str) {
+        self.killed_for.get_or_insert_with(|| why.to_owned());
         self.set_quiet(Quiet::Kill);
         self.progress("killing the validator");
         self.out.push(Effect::Kill);

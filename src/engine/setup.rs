@@ -32,6 +32,12 @@ pub struct Timing {
     pub step_ms: u64,
     /// From the start of a promotion to its first committed vote.
     pub promote_ms: u64,
+    /// From being given the term to the first vote; then it goes back.
+    pub handover_ms: u64,
+    /// Slots without a leader slot of ours that a handover waits for.
+    pub clear_slots: u64,
+    /// How long it waits for them.
+    pub clear_within_ms: u64,
     /// Silence at the gate before it closes in a demotion.
     pub gate_quiet_ms: u64,
     /// From exec to the first answer of the admin RPC.

@@ -1,6 +1,6 @@
 //! What the engine remembers between two inputs.
 
-use super::input::GateFacts;
+use super::input::{Exit, GateFacts};
 use super::table::Transition;
 use super::values::{Identity, Millis, NodeName, PromoteFlags, RecordMark, RequestId, Role, Term};
 
@@ -59,7 +59,7 @@ pub(super) enum Launch {
     /// An earlier child is being ended, in order.
     EndFirst(End),
     /// A dead child's term is given back.
-    Release(Term),
+    Release(Pause),
     /// The wait before the next try.
     Backoff,
     /// Asking for the term again, where it outlives the child.
@@ -69,9 +69,24 @@ pub(super) enum Launch {
     Link(Carry),
     Spawn(Carry),
     AwaitReady(Carry),
+    /// It is up, and its votes wait in the gate until the record was compared with what the chain shows.
+    Compare(TermHeld, RecordDurable),
     Mute,
-    /// It could not be muted or is late, and is being killed.
-    Kill,
+    /// It is being killed. `counts`: for its own failure, such as not to answer.
+    Kill {
+        counts: bool,
+    },
+}
+
+/// What comes between a dead child's release and the next start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Pause {
+    /// The wait after a death, which counts against the restarts allowed.
+    Died(Exit),
+    /// The wait after an end that was wanted, which does not.
+    Ended,
+    /// The rest of a wait that was under way.
+    Until(Millis),
 }
 
 /// The identity a child starts with, and what entitles it.
@@ -261,10 +276,39 @@ pub(super) struct OwnView {
 }
 
 /// A peer's last word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct PeerView {
     pub(super) at: Millis,
-    pub(super) ready: bool,
+    pub(super) ready: Result<(), String>,
+    pub(super) priority: u32,
+    pub(super) active_term: Option<Term>,
+}
+
+/// A handover that waits for a stretch without leader slots of ours.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Planned {
+    pub(super) to: NodeName,
+    pub(super) until: Millis,
+    /// What the transition is to say.
+    pub(super) detail: String,
+    /// The validator is restarted once the other node votes.
+    pub(super) restarts: bool,
+    /// That node's operator asked for it, and may take it back.
+    pub(super) wished: bool,
+    /// What was told of last, of what it waits for.
+    pub(super) told: Option<String>,
+}
+
+/// A term that another node was given.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Handed {
+    pub(super) to: NodeName,
+    /// The term that was ours.
+    pub(super) under: Term,
+    /// By when it is to vote.
+    pub(super) until: Millis,
+    /// The term under which it was seen to vote.
+    pub(super) votes: Option<Term>,
 }
 
 /// An operator who waits, and for what.
@@ -278,6 +322,8 @@ pub(super) struct Waiter {
 pub(super) enum Want {
     Vote,
     Off,
+    /// Another node votes.
+    Handover,
     Up,
 }
 

@@ -12,11 +12,18 @@ use super::{Engine, Reason};
 impl Engine {
     pub(super) fn authority_says(&mut self, now: Millis, news: AuthorityNews) {
         match news {
-            AuthorityNews::Holder(Some(node)) => self.holder = Holder::Node(node),
+            AuthorityNews::Holder(Some(node)) => {
+                if self.holder != Holder::Node(node.clone()) {
+                    self.holder_since = now;
+                }
+                self.holder = Holder::Node(node);
+                self.has_voted = true;
+            }
             AuthorityNews::Holder(None) => {
                 if !matches!(self.holder, Holder::Nobody { .. }) {
                     self.holder = Holder::Nobody { since: now };
                 }
+                self.follow_wish(now);
             }
             AuthorityNews::Lease { term, until } => self.lease_renewed(term, until),
             AuthorityNews::TermLost(term) => {
@@ -64,14 +71,20 @@ impl Engine {
 
     fn passed_to_us(&mut self, now: Millis, term: Term, from: NodeName) {
         self.holder = Holder::Node(self.setup.node.clone());
+        self.holder_since = now;
         self.claimed = true;
-        if matches!(self.stage, Stage::Standby) && self.fit(now).is_ok() {
+        let wanted = matches!(self.stage, Stage::Parked) && self.asks_for_term();
+        if (wanted || matches!(self.stage, Stage::Standby)) && self.fit(now).is_ok() {
             return self.promote(
                 now,
                 Cause::TermPassedToUs,
                 PromoteFlags::default(),
                 Some(from),
             );
+        }
+        if matches!(self.stage, Stage::Promoting(_)) {
+            // It asks for the term itself, and is granted this one.
+            return;
         }
         // A term that cannot be used is given back from rest, for anybody to take.
         self.page(format!(
@@ -116,7 +129,7 @@ impl Engine {
                 self.page(
                     "the lease has ended and the validator is still on the identity; killing it",
                 );
-                self.quiet_kill(now);
+                self.quiet_kill(now, "its lease had ended");
             }
             _ => self.lease_was_enforced(),
         }
@@ -150,7 +163,8 @@ impl Engine {
         let first = if self.claimed {
             self.entered.at
         } else {
-            self.entered.at.plus(self.setup.timing.step_ms)
+            let since = self.entered.at.max(self.holder_since);
+            since.plus(self.setup.timing.step_ms)
         };
         Some((
             self.returning.map_or(first, |(_, until)| until),
@@ -187,7 +201,9 @@ impl Engine {
         let Holder::Nobody { since } = self.holder else {
             return None;
         };
-        let may = self.setup.automatic && !self.claimed && self.isolated_since.is_none();
+        let told = !self.setup.automatic && self.told_of_absence == Some(since);
+        // An identity that has never voted waits for an operator's word.
+        let may = self.has_voted && !told && !self.claimed && self.isolated_since.is_none();
         let wait_ms =
             u64::from(self.setup.rank).saturating_mul(self.setup.timing.takeover_stagger_ms);
         may.then(|| (since.plus(wait_ms).max(earliest), Reason::Takeover))
@@ -203,8 +219,15 @@ impl Engine {
     }
 
     pub(super) fn watch_takeover(&mut self, now: Millis) {
-        if self.takeover_deadline().is_some_and(|(at, _)| at <= now) {
-            self.promote(now, Cause::HolderGone, PromoteFlags::default(), None);
+        if self.takeover_deadline().is_none_or(|(at, _)| at > now) {
+            return;
+        }
+        match self.holder {
+            Holder::Nobody { since } if !self.setup.automatic && !self.setup.authority.alone => {
+                self.told_of_absence = Some(since);
+                self.page("nobody holds the term, and this standby would take over now were failover.mode not \"manual\": `supervisor ctl promote` lets it vote");
+            }
+            _ => self.promote(now, Cause::HolderGone, PromoteFlags::default(), None),
         }
     }
 }

@@ -5,9 +5,9 @@
 
 use super::effect::Effect;
 use super::input::{GateFacts, Observation, Outcome};
-use super::state::{OwnView, PeerView, Stage, Tenure, Then};
+use super::state::{OwnView, Stage, Tenure, Then};
 use super::table::Cause;
-use super::values::{Millis, NodeName, Term};
+use super::values::Millis;
 use super::{Engine, Reason};
 
 impl Engine {
@@ -31,6 +31,7 @@ impl Engine {
                     moved_at,
                 });
                 self.judge_own(now);
+                self.follow_wish(now);
             }
             Observation::OwnSilent => {
                 self.own = None;
@@ -46,17 +47,16 @@ impl Engine {
             } => {
                 self.judge_cluster(now, asked, advancing, failed, own_advancing);
             }
-            Observation::Peer {
-                node,
-                ready,
-                active_term,
-            } => self.judge_peer(now, node, ready, active_term),
+            Observation::Peer(facts) => self.peer_says(now, facts),
+            Observation::PeerGone(node) => self.peer_is_gone(&node),
+            Observation::Leads(leads) => self.leads(now, leads),
         }
     }
 
     pub(super) fn gate_moved(&mut self, now: Millis, facts: GateFacts) {
         let voted = facts.last.is_some() && facts.last != self.gate.facts.last;
         self.gate.facts = facts;
+        self.has_voted |= facts.last.is_some();
         let slot_now = self.own.map_or(0, |own| own.slot);
         if let Stage::Active(tenure) = &mut self.stage
             && voted
@@ -145,20 +145,6 @@ impl Engine {
         }
     }
 
-    fn judge_peer(&mut self, now: Millis, node: NodeName, ready: bool, active_term: Option<Term>) {
-        self.peers.insert(node.clone(), PeerView { at: now, ready });
-        let (Some(theirs), Some(ours)) = (active_term, self.term()) else {
-            return;
-        };
-        if theirs > ours {
-            self.fence(
-                now,
-                Cause::HigherTermSeen,
-                format!("{node} votes under term {theirs}, ours is {ours}"),
-            );
-        }
-    }
-
     /// The times at which silence, staleness and isolation become verdicts.
     pub(super) fn watch_deadline(&self) -> Option<(Millis, Reason)> {
         let timing = &self.setup.timing;
@@ -225,12 +211,18 @@ impl Engine {
         self.await_until(now.plus(self.setup.timing.start_ms), Reason::CatchUp);
     }
 
-    /// No vote for long. Only where the validator moves on is that its fault, and only with a standby ready does leaving help.
+    /// No vote for long. That is the validator's fault where it moves on, or says nothing any more; where it says that its slot
+    /// stands still, the cluster may. Only with a standby ready does leaving help.
     fn judge_silence(&mut self, now: Millis, tenure: Tenure) {
-        let moved = self.own.is_some_and(|own| own.slot > tenure.slot_then);
+        let stale_ms = self.setup.timing.stale_ms;
+        let own = self.own.filter(|own| now.since(own.at) <= stale_ms);
+        let stands_still = own.is_some_and(|own| own.slot <= tenure.slot_then);
         let silent_s = now.since(tenure.voted_at) / 1000;
         let successor = self.successor(now, None).filter(|_| {
-            moved && self.setup.automatic && self.setup.authority.passes && self.may_step_down()
+            !stands_still
+                && self.setup.automatic
+                && self.setup.authority.passes
+                && self.may_step_down()
         });
         if let Some(node) = successor {
             return self.demote(
@@ -240,24 +232,19 @@ impl Engine {
                 format!("no vote for {silent_s} s"),
             );
         }
-        self.page(if moved {
-            format!("the validator has sent no vote for {silent_s} s while its slot advances, and no standby is ready")
+        let what = match own {
+            None => "and the validator does not answer",
+            Some(_) if stands_still => "and the validator's slot stands still",
+            Some(_) => "while the validator's slot advances",
+        };
+        let alone = if stands_still {
+            ""
         } else {
-            format!("no vote for {silent_s} s, and the validator's slot stands still")
-        });
+            "; no standby is to take over"
+        };
+        self.page(format!("no vote for {silent_s} s, {what}{alone}"));
         if let Stage::Active(tenure) = &mut self.stage {
             tenure.paged_at = Some(now);
         }
-    }
-
-    /// A peer that could vote at once: `wanted`, or any.
-    pub(super) fn successor(&self, now: Millis, wanted: Option<&NodeName>) -> Option<NodeName> {
-        let fresh =
-            |view: &PeerView| view.ready && now.since(view.at) <= self.setup.timing.stale_ms;
-        let right = |node: &NodeName| wanted.is_none_or(|wanted| wanted == node);
-        self.peers
-            .iter()
-            .find(|(node, view)| right(node) && fresh(view))
-            .map(|(node, _)| node.clone())
     }
 }

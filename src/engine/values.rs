@@ -90,7 +90,7 @@ impl RecordKind {
 pub struct RecordMark {
     /// Term under which it was committed; 0 for one found in a ledger and never committed.
     pub term: Term,
-    /// Counts commits of this identity, across terms.
+    /// Grows with every commit of this identity, across terms.
     pub seq: u64,
     /// Last slot voted for.
     pub slot: u64,
@@ -167,8 +167,8 @@ pub enum Command {
     Demote,
     /// Vote here.
     Promote(PromoteFlags),
-    /// Pass the term to `to`, or to the best ready standby.
-    Handover { to: Option<NodeName> },
+    /// Pass the term to `to`, or to the best ready standby. `at_once`: also next to a leader slot of ours.
+    Handover { to: Option<NodeName>, at_once: bool },
     /// Unpark, and end a pause.
     Resume,
     /// Decide nothing automatically until `until`.

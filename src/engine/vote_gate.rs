@@ -11,6 +11,8 @@ use std::fmt;
 pub struct VoteGate {
     open: Option<Term>,
     last: Option<RecordMark>,
+    /// The highest number that was given to a vote.
+    numbered: u64,
     lease_until: Option<Millis>,
 }
 
@@ -88,11 +90,12 @@ impl VoteGate {
         self.open
     }
 
-    /// The mark to commit a record under that ends at `slot`.
+    /// The mark to commit a record under that ends at `slot`. No two votes get the same: one whose commit came to nothing may
+    /// still be found committed when the next one comes.
     ///
     /// # Errors
     /// The reason to refuse the vote.
-    pub fn admit(&self, kind: RecordKind, slot: u64) -> Result<RecordMark, Refusal> {
+    pub fn admit(&mut self, kind: RecordKind, slot: u64) -> Result<RecordMark, Refusal> {
         let term = self.open.ok_or(Refusal::Closed)?;
         // A chain that moves to Alpenglow votes anew for slots that its last towers had voted for.
         let last = self
@@ -102,7 +105,8 @@ impl VoteGate {
         if slot < last {
             return Err(Refusal::Rollback { slot, last });
         }
-        let seq = self.last.map_or(0, |mark| mark.seq) + 1;
+        let seq = self.last.map_or(0, |mark| mark.seq).max(self.numbered) + 1;
+        self.numbered = seq;
         Ok(RecordMark {
             term,
             seq,
@@ -186,7 +190,7 @@ mod tests {
         let mut gate = VoteGate::default();
         gate.open(Term(1), None);
         let first = gate.admit(TOWER, 9);
-        assert_eq!(gate.admit(TOWER, 8).map(|mark| mark.seq), Ok(1));
+        assert_eq!(gate.admit(TOWER, 8).map(|mark| mark.seq), Ok(2));
         gate.committed(first.unwrap_or(RecordMark {
             term: Term(0),
             seq: 0,
@@ -197,7 +201,7 @@ mod tests {
             gate.admit(TOWER, 8),
             Err(Refusal::Rollback { slot: 8, last: 9 })
         );
-        assert_eq!(gate.admit(TOWER, 9).map(|mark| mark.seq), Ok(2));
+        assert_eq!(gate.admit(TOWER, 9).map(|mark| mark.seq), Ok(3));
     }
 
     #[test]

@@ -1,15 +1,22 @@
-//! Asks the validator's own JSON-RPC how it is, and the cluster's RPCs where the tip is.
+//! Asks the validator's own JSON-RPC how it is.
 //!
-//! How far behind the validator is comes from the best witness there is: other people's RPC nodes, else the newest
-//! shred that has reached the validator itself, else the validator's own verdict on its health.
+//! How far behind it is comes from the best witnesses there are: other people's RPC nodes and the newest shred that has
+//! reached the validator itself, else the validator's own verdict on its health. It does not wait for the cluster's RPCs:
+//! their last round counts while it is fresh.
 
-use std::time::Duration;
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use solana_client::client_error::ClientErrorKind;
-use solana_client::nonblocking::rpc_client::RpcClient;
 use solana_client::rpc_config::{RpcGetVoteAccountsConfig, RpcLeaderScheduleConfig};
 use solana_client::rpc_request::{RpcError, RpcResponseErrorData};
 use solana_commitment_config::CommitmentConfig;
+
+use super::{Client, Own, Shared, Silence, Subject, tip};
+
+/// A round of the cluster's RPCs counts for this long: the longest one, and the pause behind it, twice.
+const TOLD_WITHIN: Duration = Duration::from_secs(5);
 
 /// What one round of questions has shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,103 +34,129 @@ pub struct Facts {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Profile {
     pub version: Option<String>,
-    pub next_leader_slot: Option<u64>,
+    /// What the identity leads in this epoch from the slot of the question on, in order; `None`: not known.
+    pub leader_slots: Option<Vec<u64>>,
 }
 
-/// A client of the validator's RPC and of the cluster's.
+impl Profile {
+    /// The first slot that the identity leads from `slot` on; `None`: none is known.
+    #[must_use]
+    pub fn next_leader_slot(&self, slot: u64) -> Option<u64> {
+        let slots = self.leader_slots.as_ref()?;
+        let at = slots.partition_point(|leads| *leads < slot);
+        slots.get(at).copied()
+    }
+}
+
+/// A client of the validator's RPC.
 pub struct Prober {
-    own: RpcClient,
-    cluster: Vec<RpcClient>,
+    own: Client,
+    shared: Rc<Shared>,
     vote_account: Option<String>,
     identity: String,
+    /// The newest shred of the last round.
+    shred: Cell<Option<u64>>,
 }
 
 impl std::fmt::Debug for Prober {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Prober")
-            .field("own", &self.own.url())
+            .field("own", &self.own.url)
             .finish_non_exhaustive()
     }
 }
 
 impl Prober {
-    /// `within` bounds every single question.
-    #[must_use]
-    pub fn new(
-        own: String,
-        cluster: &[String],
-        vote_account: Option<String>,
-        identity: String,
-        within: Duration,
-    ) -> Self {
-        let client = |url: String| {
-            RpcClient::new_with_timeout_and_commitment(url, within, CommitmentConfig::processed())
-        };
+    pub(super) fn new(subject: &Subject, shared: Rc<Shared>) -> Self {
         Self {
-            own: client(own),
-            cluster: cluster.iter().cloned().map(client).collect(),
-            vote_account,
-            identity,
+            own: Client::new(&subject.own, subject.within),
+            shared,
+            vote_account: subject.vote_account.clone(),
+            identity: subject.identity.clone(),
+            shred: Cell::new(None),
         }
     }
 
-    /// One round. `None`: the validator does not answer.
-    pub async fn ask(&self) -> Option<Facts> {
-        let slot = self.own.get_slot().await.ok()?;
-        let health = self.health().await?;
-        let behind = match self.tip().await {
-            Some(tip) => Some(tip.saturating_sub(slot)),
-            None => health.behind(),
-        };
-        Some(Facts {
-            healthy: health == Health::Good,
+    /// One round, all questions at once.
+    ///
+    /// # Errors
+    /// The validator does not say where and how it is.
+    pub async fn ask(&self) -> Result<Facts, Silence> {
+        let (slot, health, shred, chain_vote, ()) = tokio::join!(
+            self.own.ask(self.own.rpc.get_slot()),
+            self.health(),
+            self.own.ask(self.own.rpc.get_max_shred_insert_slot()),
+            self.chain_vote(),
+            self.learn_genesis(),
+        );
+        let (slot, health) = (slot?, health?);
+        let healthy = health == Health::Good;
+        self.shared.own.set(Some(Own {
             slot,
-            behind,
-            chain_vote: self.chain_vote().await,
+            healthy,
+            at: Instant::now(),
+        }));
+        let tip = self.tip(healthy.then_some(slot), shred.ok());
+        Ok(Facts {
+            healthy,
+            slot,
+            behind: match tip {
+                Some(tip) => Some(tip.saturating_sub(slot)),
+                None => health.behind(),
+            },
+            chain_vote,
         })
     }
 
     /// What is worth asking once a minute.
     pub async fn profile(&self, slot: u64) -> Profile {
-        let version = self
-            .own
-            .get_version()
-            .await
-            .ok()
-            .map(|version| version.solana_core);
+        let (version, leader_slots) = tokio::join!(
+            self.own.ask(self.own.rpc.get_version()),
+            self.leader_slots(slot),
+        );
         Profile {
-            version,
-            next_leader_slot: self.next_leader_slot(slot).await,
+            version: version.ok().map(|version| version.solana_core),
+            leader_slots,
         }
     }
 
-    async fn health(&self) -> Option<Health> {
-        let error = match self.own.get_health().await {
-            Ok(()) => return Some(Health::Good),
-            Err(error) => error,
+    async fn health(&self) -> Result<Health, Silence> {
+        let asked = tokio::time::timeout(self.own.within, self.own.rpc.get_health());
+        let error = match asked.await {
+            Ok(Ok(())) => return Ok(Health::Good),
+            Ok(Err(error)) => error,
+            Err(_) => return Err(self.own.silence(&self.own.too_late())),
         };
         match error.kind() {
-            ClientErrorKind::RpcError(RpcError::RpcResponseError { data, .. }) => {
-                Some(match data {
-                    RpcResponseErrorData::NodeUnhealthy {
-                        num_slots_behind: Some(slots),
-                    } => Health::Behind(*slots),
-                    _ => Health::Bad,
-                })
-            }
-            _ => None,
+            ClientErrorKind::RpcError(RpcError::RpcResponseError { data, .. }) => Ok(match data {
+                RpcResponseErrorData::NodeUnhealthy {
+                    num_slots_behind: Some(slots),
+                } => Health::Behind(*slots),
+                _ => Health::Bad,
+            }),
+            _ => Err(self.own.silence(&super::with_causes(&error))),
         }
     }
 
-    /// The highest slot that anybody tells of.
-    async fn tip(&self) -> Option<u64> {
-        let mut tip = self.own.get_max_shred_insert_slot().await.ok();
-        // All at once: the round takes as long as the slowest of them, and one that is dead costs one limit.
-        let asked = self.cluster.iter().map(|rpc| rpc.get_slot());
-        for slot in futures_util::future::join_all(asked).await {
-            tip = tip.max(slot.ok());
+    /// Where most witnesses see the tip. Shreds that do not come in show no tip, unless there is nothing else.
+    fn tip(&self, healthy_at: Option<u64>, shred: Option<u64>) -> Option<u64> {
+        let before = self.shred.replace(shred.or(self.shred.get()));
+        let told = self.shared.told.borrow();
+        let fresh = told.as_ref().filter(|(_, at)| at.elapsed() <= TOLD_WITHIN);
+        let mut witnesses =
+            fresh.map_or_else(Vec::new, |(told, _)| tip::plausible(told, healthy_at));
+        witnesses.extend(shred.filter(|_| shred > before));
+        tip::agreed(&witnesses).or(shred)
+    }
+
+    /// By it the cluster's RPCs are known. It never changes, so it is asked for until it is told.
+    async fn learn_genesis(&self) {
+        if self.shared.genesis.borrow().is_some() {
+            return;
         }
-        tip
+        if let Ok(hash) = self.own.ask(self.own.rpc.get_genesis_hash()).await {
+            *self.shared.genesis.borrow_mut() = Some(hash.to_string());
+        }
     }
 
     async fn chain_vote(&self) -> Option<u64> {
@@ -133,33 +166,35 @@ impl Prober {
             keep_unstaked_delinquents: Some(true),
             delinquent_slot_distance: None,
         };
-        let accounts = self.own.get_vote_accounts_with_config(config).await.ok()?;
-        let account = accounts
-            .current
-            .into_iter()
-            .chain(accounts.delinquent)
-            .next()?;
-        Some(account.last_vote)
+        let asked = self.own.rpc.get_vote_accounts_with_config(config);
+        let accounts = self.own.ask(asked).await.ok()?;
+        let mut accounts = accounts.current.into_iter().chain(accounts.delinquent);
+        Some(accounts.next()?.last_vote)
     }
 
-    async fn next_leader_slot(&self, slot: u64) -> Option<u64> {
+    async fn leader_slots(&self, slot: u64) -> Option<Vec<u64>> {
         let config = RpcLeaderScheduleConfig {
             identity: Some(self.identity.clone()),
             commitment: None,
         };
-        let epoch = self.own.get_epoch_info().await.ok()?;
-        let schedule = self
-            .own
-            .get_leader_schedule_with_config(Some(slot), config)
-            .await
-            .ok()??;
-        let first = epoch.absolute_slot - epoch.slot_index;
-        let slots = schedule.get(&self.identity)?;
-        slots
-            .iter()
-            .map(|index| first + *index as u64)
-            .filter(|leads| *leads > slot)
-            .min()
+        let (epoch, schedule) = tokio::join!(
+            self.own.ask(self.own.rpc.get_epoch_info()),
+            self.own.ask(
+                self.own
+                    .rpc
+                    .get_leader_schedule_with_config(Some(slot), config)
+            ),
+        );
+        let (epoch, schedule) = (epoch.ok()?, schedule.ok()??);
+        let first = epoch.absolute_slot.checked_sub(epoch.slot_index)?;
+        // One that leads nothing is not in it.
+        let indices = schedule.get(&self.identity).into_iter().flatten();
+        let mut slots: Vec<u64> = indices
+            .map(|index| first.saturating_add(*index as u64))
+            .filter(|leads| *leads >= slot)
+            .collect();
+        slots.sort_unstable();
+        Some(slots)
     }
 }
 

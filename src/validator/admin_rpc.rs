@@ -2,7 +2,8 @@
 //!
 //! It asks and reports; it never retries except once to learn a parameter count, and decides nothing.
 //! Each call opens a connection of its own: connecting costs some tens of microseconds, and there is
-//! no dead connection to a former child to be found out about at the moment of a mute.
+//! no dead connection to a former child to be found out about at the moment of a mute. Nothing is sent before it is certain that
+//! a process below us listens.
 //!
 //! Method names, parameters and answers are those of agave-validator 4.2.2, `admin_rpc_service.rs`,
 //! and its older 2-parameter `setIdentity`. Every method takes the time it may last, from connecting
@@ -10,6 +11,7 @@
 
 mod error;
 mod exchange;
+mod peer;
 mod request;
 #[cfg(test)]
 mod tests;

@@ -2,11 +2,13 @@
 //!
 //! Works on the COMMAND we are given and on `/proc/<pid>/cmdline` of a running process, for the flags of Agave
 //! (names, short forms and defaults as in agave-validator 4.2, parsed the way its clap 2 does). It does not judge
-//! flags that it does not need, and opens none of the files.
+//! flags that it does not need, and opens none of the files that they name; only of the program it sees whether it is a script.
 
 use std::ffi::{OsStr, OsString};
+use std::io::Read as _;
 use std::net::IpAddr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::pubkey::Pubkey;
@@ -35,7 +37,8 @@ pub enum VoteAccount {
 /// The flags of one command line. Paths are absolute.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CommandLine {
-    /// The program is a validator by its name or its flags; else it is a start script or something else.
+    /// The program is a validator by its name or its flags, or starts the one that its arguments name; else it is a start script,
+    /// whatever its arguments, or something else.
     pub is_validator: bool,
     pub identity: Option<PathBuf>,
     /// `--identity ASK`: a seed phrase typed on a terminal, which no service has.
@@ -54,9 +57,19 @@ pub struct CommandLine {
 }
 
 impl CommandLine {
-    /// Reads `argv`, the program's name first; relative paths start at `cwd`.
+    /// Reads `argv`, the path of the program first; relative paths start at `cwd`. What a script is called with is no more than
+    /// what it may pass on.
     #[must_use]
     pub fn read(argv: &[OsString], cwd: &Path) -> Self {
+        let program = argv.first();
+        if program.is_some_and(|program| is_script(&cwd.join(program))) {
+            let flags = Flags::scan(&argv[1..], false);
+            let is_validator = false;
+            return Self {
+                is_validator,
+                ..flags.into_command_line(cwd, false)
+            };
+        }
         let named = argv.iter().position(|arg| is_validator_name(arg));
         let flags = match named {
             // What stands before the name belongs to a launcher such as numactl.
@@ -66,12 +79,15 @@ impl CommandLine {
         flags.into_command_line(cwd, named.is_some())
     }
 
-    /// Reads the command line and working directory of a running process.
+    /// Reads the command line and working directory of a running process. One that has yet to become the validator, by an
+    /// `exec` of its own, is none: a script, and a launcher such as numactl.
     pub fn of_process(pid: u32) -> std::io::Result<Self> {
         let proc = PathBuf::from(format!("/proc/{pid}"));
         let argv = split_cmdline(&std::fs::read(proc.join("cmdline"))?);
         let cwd = std::fs::read_link(proc.join("cwd"))?;
-        Ok(Self::read(&argv, &cwd))
+        let mut line = Self::read(&argv, &cwd);
+        line.is_validator &= !starts_another(&argv, &cwd);
+        Ok(line)
     }
 
     /// A flag with which no vote would pass the gate.
@@ -106,6 +122,31 @@ fn split_cmdline(bytes: &[u8]) -> Vec<OsString> {
     }
     let args = bytes.split(|byte| *byte == 0);
     args.map(|arg| OsString::from_vec(arg.to_vec())).collect()
+}
+
+/// Arguments of an interpreter that may stand before its script: `bash -e -u start.sh`.
+const BEFORE_SCRIPT_MAX: usize = 3;
+
+/// Whether these are the arguments of a program that is to become the validator: the kernel puts the path of a script behind
+/// that of its interpreter.
+fn starts_another(argv: &[OsString], cwd: &Path) -> bool {
+    let of_script = |arg: &OsString| is_script(&cwd.join(arg));
+    match argv.iter().position(|arg| is_validator_name(arg)) {
+        Some(at) => at > 0,
+        None => argv.iter().skip(1).take(BEFORE_SCRIPT_MAX).any(of_script),
+    }
+}
+
+/// Whether a file can be run, and names its interpreter in its first line.
+#[must_use]
+pub fn is_script(path: &Path) -> bool {
+    let is_program = |metadata: std::fs::Metadata| {
+        metadata.is_file() && metadata.permissions().mode() & 0o111 != 0
+    };
+    let mut mark = [0; 2];
+    std::fs::metadata(path).is_ok_and(is_program)
+        && std::fs::File::open(path).is_ok_and(|mut file| file.read_exact(&mut mark).is_ok())
+        && mark == *b"#!"
 }
 
 /// `agave-validator`, also with a path before it or a version behind it.
@@ -292,200 +333,4 @@ fn absolute(value: &OsStr, cwd: &Path) -> PathBuf {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const KEY: &str = "Vote111111111111111111111111111111111111111";
-
-    fn read(line: &str) -> CommandLine {
-        let argv: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
-        CommandLine::read(&argv, Path::new("/home/sol"))
-    }
-
-    fn some(path: &str) -> Option<PathBuf> {
-        Some(PathBuf::from(path))
-    }
-
-    #[test]
-    fn a_usual_command_line_is_read_whole() {
-        let line = format!(
-            "/opt/bin/agave-validator --identity id.json --vote-account {KEY} --authorized-voter /k/a.json \
-             --ledger /mnt/ledger/ --tower ./tower --rpc-port 8899 --private-rpc --log - run"
-        );
-        let expected = CommandLine {
-            is_validator: true,
-            identity: some("/home/sol/id.json"),
-            identity_is_asked_for: false,
-            authorized_voters: vec!["/k/a.json".into()],
-            vote_account: Some(VoteAccount::Address(KEY.parse().unwrap())),
-            ledger: some("/mnt/ledger"),
-            tower: some("/home/sol/tower"),
-            tower_storage: None,
-            rpc: Some("http://127.0.0.1:8899".into()),
-            no_voting: false,
-        };
-        assert_eq!(read(&line), expected);
-    }
-
-    #[test]
-    fn every_form_of_a_flag_gives_the_same_value() {
-        for form in ["--identity x", "--identity=x", "-i x", "-ix", "-i=x"] {
-            let line = read(&format!("agave-validator --no-voting {form} --private-rpc"));
-            assert_eq!(line.identity, some("/home/sol/x"), "{form}");
-            assert!(line.no_voting, "{form}");
-        }
-        assert_eq!(read("agave-validator -l /x").ledger, some("/x"));
-        assert_eq!(read("agave-validator --ledger=/x").ledger, some("/x"));
-    }
-
-    #[test]
-    fn voters_add_up_however_they_are_given() {
-        let voters = |line: &str| read(line).authorized_voters;
-        let expected: Vec<PathBuf> = vec!["/a".into(), "/b".into(), "/c".into()];
-        assert_eq!(
-            voters("agave-validator --authorized-voter /a /b --no-voting --authorized-voter=/c"),
-            expected
-        );
-        assert_eq!(
-            voters(
-                "agave-validator --authorized-voter /a --authorized-voter /b --authorized-voter /c x"
-            ),
-            ["/a", "/b", "/c", "/home/sol/x"].map(PathBuf::from)
-        );
-        assert!(voters("agave-validator --authorized-voter ASK").is_empty());
-    }
-
-    #[test]
-    fn a_validator_known_by_name_has_the_default_ledger_and_a_script_has_none() {
-        assert_eq!(
-            read("agave-validator --identity x").ledger,
-            some("/home/sol/ledger")
-        );
-        assert_eq!(read("other --identity x").ledger, None);
-    }
-
-    #[test]
-    fn start_scripts_are_told_from_validators() {
-        for line in [
-            "/home/sol/bin/validator.sh",
-            "start-validator",
-            "bash -c agave-validator.sh",
-            "ionice -i x",
-            "",
-        ] {
-            let read = read(line);
-            assert!(!read.is_validator, "{line}");
-            assert_eq!(read.identity, None, "{line}");
-        }
-        for line in [
-            "agave-validator",
-            "/x/agave-validator-4.2.2",
-            "agave-validator-v3.0.1",
-            "numactl --membind=0 -i /x/solana-validator",
-            "stand-in --ledger /l",
-        ] {
-            assert!(read(line).is_validator, "{line}");
-        }
-    }
-
-    #[test]
-    fn flags_of_a_launcher_before_the_validator_are_not_the_validators() {
-        let line = read("env -i --ledger /no taskset -l agave-validator --identity /k");
-        assert_eq!(line.identity, some("/k"));
-        assert_eq!(line.ledger, some("/home/sol/ledger"));
-    }
-
-    #[test]
-    fn a_flag_without_its_value_and_what_follows_the_dashes_are_left_out() {
-        assert_eq!(
-            read("agave-validator --identity --no-voting").identity,
-            None
-        );
-        assert_eq!(read("agave-validator --identity").identity, None);
-        assert_eq!(read("agave-validator -- --identity x").identity, None);
-        assert_eq!(
-            read("agave-validator --identity-file x --ledgers y").identity,
-            None
-        );
-    }
-
-    #[test]
-    fn a_seed_phrase_to_be_typed_is_no_file() {
-        let line = read("agave-validator --identity ASK");
-        assert_eq!(line.identity, None);
-        assert!(line.identity_is_asked_for);
-    }
-
-    #[test]
-    fn towers_that_are_kept_in_no_file_are_named() {
-        for form in ["--tower-storage etcd", "--tower-storage=etcd"] {
-            let line = read(&format!("agave-validator {form} --tower /t"));
-            assert_eq!(line.tower, some("/t"));
-            let problem = line.unguarded().unwrap();
-            assert!(problem.starts_with("--tower-storage etcd: "), "{problem}");
-        }
-        for harmless in ["--tower-storage file", "--tower /t", ""] {
-            let line = read(&format!("agave-validator {harmless}"));
-            assert_eq!(line.unguarded(), None, "{harmless}");
-        }
-    }
-
-    #[test]
-    fn the_rpc_is_reached_where_the_validator_binds_it() {
-        let table = [
-            ("--rpc-port 1", Some("http://127.0.0.1:1")),
-            (
-                "--rpc-port 1 --bind-address 10.0.0.5 10.0.0.6",
-                Some("http://10.0.0.5:1"),
-            ),
-            (
-                "--rpc-port 1 --bind-address 10.0.0.5 --private-rpc",
-                Some("http://127.0.0.1:1"),
-            ),
-            (
-                "--rpc-port 1 --bind-address 0.0.0.0",
-                Some("http://127.0.0.1:1"),
-            ),
-            (
-                "--rpc-port 1 --private-rpc --rpc-bind-address 127.0.0.3",
-                Some("http://127.0.0.3:1"),
-            ),
-            ("--rpc-port 1 --rpc-bind-address ::", Some("http://[::1]:1")),
-            (
-                "--rpc-port 1 --rpc-bind-address fd00::1",
-                Some("http://[fd00::1]:1"),
-            ),
-            (
-                "--rpc-port 1 --rpc-bind-address localhost",
-                Some("http://localhost:1"),
-            ),
-            ("--rpc-port 99999", None),
-            ("--private-rpc", None),
-        ];
-        for (flags, expected) in table {
-            assert_eq!(
-                read(&format!("agave-validator {flags}")).rpc.as_deref(),
-                expected,
-                "{flags}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_vote_account_may_be_a_keypair_file() {
-        let line = read("agave-validator --vote-account vote.json");
-        assert_eq!(
-            line.vote_account,
-            Some(VoteAccount::Keypair("/home/sol/vote.json".into()))
-        );
-    }
-
-    #[test]
-    fn a_running_process_is_read_from_proc() {
-        assert_eq!(split_cmdline(b"a\0-l\0\0b c\0"), ["a", "-l", "", "b c"]);
-        assert!(split_cmdline(b"").is_empty());
-        let own = CommandLine::of_process(std::process::id()).unwrap();
-        assert!(!own.is_validator);
-        assert!(CommandLine::of_process(u32::MAX).is_err());
-    }
-}
+mod tests;

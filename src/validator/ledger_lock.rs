@@ -24,7 +24,34 @@ pub struct LedgerUser {
 /// # Errors
 /// The lock file or the kernel's list of locks cannot be read.
 pub fn user_of(ledger: &Path) -> io::Result<Option<LedgerUser>> {
-    let file = match std::fs::metadata(ledger.join("ledger.lock")) {
+    let pid = who_locks(&ledger.join("ledger.lock"))?;
+    Ok(pid.map(|pid| LedgerUser {
+        pid,
+        name: name_of(pid),
+    }))
+}
+
+/// The supervisor that works with `state_dir` and has started `pid`, itself or through others. What cannot be read is none.
+#[must_use]
+pub fn supervisor_of(pid: Pid, state_dir: &Path) -> Option<Pid> {
+    let supervisor = who_locks(state_dir).ok()??;
+    let mut above = pid;
+    // No chain of parents is longer; a process number used anew could close a circle while we look.
+    for _ in 0..1_000 {
+        above = parent_in(&Shown::of(above)?.status)?;
+        if above == supervisor {
+            return Some(supervisor);
+        }
+        if above.as_raw() <= 1 {
+            return None;
+        }
+    }
+    None
+}
+
+/// The process that holds the lock on a file or directory, if there is both.
+fn who_locks(path: &Path) -> io::Result<Option<Pid>> {
+    let file = match std::fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other?,
     };
@@ -32,10 +59,7 @@ pub fn user_of(ledger: &Path) -> io::Result<Option<LedgerUser>> {
     let pid = holder_in(&locks, file.dev(), file.ino())
         // Some file systems (btrfs, overlayfs) show a file under another device than the kernel's list of locks.
         .or_else(|| holders_of_inode(&locks, file.ino()).find(|pid| has_open(*pid, &file)));
-    Ok(pid.map(|pid| LedgerUser {
-        pid,
-        name: name_of(pid),
-    }))
+    Ok(pid)
 }
 
 /// Whether a process has this very file open.

@@ -2,21 +2,23 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use testkit::node::SOON_MS;
 use testkit::stand_in::until;
 use testkit::wire::now_us;
 
 use crate::AnyError;
-use crate::footprint::Lab;
 use crate::helper::word;
+use crate::lab::Lab;
 use crate::samples::Samples;
 use crate::table::Table;
 
 pub(crate) const CHILD: &str = "child-exec-time";
 
 const STARTS: usize = 30;
+const SLOT_MS: u64 = 400;
 const BUDGET_MS: f64 = 50.0;
 
 /// Notes the time and waits to be killed.
@@ -29,22 +31,35 @@ pub(crate) fn child(mut args: impl Iterator<Item = OsString>) -> Result<(), AnyE
 }
 
 pub(crate) fn measure(dir: &Path, table: &mut Table) -> Result<(), AnyError> {
-    let mut lab = Lab::new(dir)?;
+    let mut lab = Lab::new(dir, SLOT_MS, &["a"])?;
+    let node = &mut lab.nodes[0];
+    node.configure("");
     let note = dir.join("began");
-    let mut words: Vec<OsString> = vec![
-        std::env::current_exe()?.into(),
-        CHILD.into(),
-        note.clone().into(),
+    let own = std::env::current_exe()?;
+    let mut words = vec![
+        own.display().to_string(),
+        CHILD.to_owned(),
+        note.display().to_string(),
     ];
     let bare = words.clone();
-    words.extend(lab.node.args().into_iter().map(Into::into));
+    words.extend(node.args());
     let (mut supervised, mut alone) = (Samples::default(), Samples::default());
     for _ in 0..STARTS {
-        supervised.add(once(&note, || Ok(lab.run(&words)?))?);
+        supervised.add(once(&note, || {
+            node.run(&words);
+            Ok(())
+        })?);
+        node.kill();
+        let mut started = None;
         alone.add(once(&note, || {
             let mut command = Command::new(&bare[0]);
-            Ok(command.args(&bare[1..]).stdin(Stdio::null()).spawn()?)
+            started = Some(command.args(&bare[1..]).stdin(Stdio::null()).spawn()?);
+            Ok(())
         })?);
+        if let Some(mut started) = started {
+            started.kill()?;
+            started.wait()?;
+        }
     }
     let ms = |time: Duration| time.as_secs_f64() * 1e3;
     let (with, without) = (ms(supervised.median()), ms(alone.median()));
@@ -62,13 +77,10 @@ pub(crate) fn measure(dir: &Path, table: &mut Table) -> Result<(), AnyError> {
 }
 
 /// From just before the start until the child's own note.
-fn once(
-    note: &Path,
-    start: impl FnOnce() -> Result<Child, AnyError>,
-) -> Result<Duration, AnyError> {
+fn once(note: &Path, start: impl FnOnce() -> Result<(), AnyError>) -> Result<Duration, AnyError> {
     let _ = std::fs::remove_file(note);
     let from = now_us();
-    let mut process = start()?;
+    start()?;
     let noted = || {
         std::fs::read_to_string(note)
             .ok()?
@@ -76,9 +88,7 @@ fn once(
             .parse::<u64>()
             .ok()
     };
-    let came = until(30_000, || noted().is_some());
-    let _ = process.kill();
-    let _ = process.wait();
-    let began = noted().filter(|_| came).ok_or("the child did not start")?;
+    let _ = until(SOON_MS, || noted().is_some());
+    let began = noted().ok_or("the child did not start")?;
     Ok(Duration::from_micros(began.saturating_sub(from)))
 }

@@ -43,7 +43,7 @@ impl Supervised {
             "--".into(),
         ];
         argv.extend(cast.argv.iter().cloned());
-        let process = Process::spawn("supervisor", &argv, &cast.env, &log);
+        let process = Process::spawn("supervisor", &argv, &cast.env, &log, None);
         Ok(Self {
             program,
             socket,

@@ -97,20 +97,27 @@ fn mistakes_in_the_configuration_are_named_with_key_value_and_line() {
 
 #[test]
 fn what_this_version_does_not_do_is_refused_by_name() {
-    let etcd =
-        "[authority]\nkind = \"etcd\"\n[authority.etcd]\nendpoints = [\"http://127.0.0.1:2379\"]\n";
+    let peer = "[peer]\nlisten = \"127.0.0.1:7400\"\nca = \"/ca\"\ncert = \"/cert\"\nkey = \"/key\"\nnodes = [{ name = \"b\", address = \"127.0.0.2:7400\" }]\n";
     configuration_is_refused(
-        etcd,
+        peer,
         &[
-            "authority.kind \"etcd\" is not in this version",
-            "[authority.etcd]",
+            "authority.kind \"peer\" is not in this version",
+            "[peer] is not in this version",
         ],
     );
-    is_refused(
-        |lab| {
-            lab.configure("http = \"127.0.0.1:9000\"\n");
-        },
-        &["control.http is not in this version"],
+}
+
+#[test]
+fn what_does_nothing_for_a_single_node_is_refused_by_name() {
+    let more =
+        "[failover]\nmode = \"manual\"\npriority = 5\n[partition]\nstep_down_after = \"5s\"\n";
+    configuration_is_refused(
+        more,
+        &[
+            "failover.mode would do nothing with authority.kind = \"local\"",
+            "failover.priority would do nothing",
+            "partition.step_down_after would do nothing",
+        ],
     );
 }
 
@@ -119,6 +126,81 @@ fn a_configuration_that_is_not_there_is_named() {
     let lab = Lab::new(Protocol::Tower);
     std::fs::remove_file(lab.config()).expect("no configuration");
     refused(&lab, &lab.words(), &["config.toml"]);
+}
+
+fn make_fifo(path: &Path) {
+    nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
+}
+
+#[test]
+fn a_pipe_where_a_file_belongs_is_named_and_not_waited_for() {
+    is_refused(
+        |lab| {
+            std::fs::remove_file(lab.config()).expect("no configuration");
+            make_fifo(&lab.config());
+        },
+        &["config.toml is no regular file", "--config"],
+    );
+    for name in ["state/record", "state/holding"] {
+        is_refused(
+            |lab| {
+                std::fs::create_dir(lab.path("state")).expect("a directory");
+                std::fs::set_permissions(lab.path("state"), PermissionsExt::from_mode(0o700))
+                    .expect("its mode");
+                make_fifo(&lab.path(name));
+            },
+            &[name, "no regular file: move it away"],
+        );
+    }
+}
+
+#[test]
+fn a_place_where_no_control_socket_can_be_is_named() {
+    let at = |name: &'static str| {
+        move |lab: &mut Lab| {
+            let text = std::fs::read_to_string(lab.config()).expect("the configuration");
+            let text = text.replace("ctl.sock", name);
+            std::fs::write(lab.config(), text).expect("another place");
+        }
+    };
+    is_refused(at("ledger"), &["ledger exists and is not a socket"]);
+    is_refused(
+        at("staked.json/ctl.sock"),
+        &["staked.json is not a directory", "control.socket"],
+    );
+}
+
+#[test]
+fn a_state_directory_that_goes_with_the_ledger_is_warned_of() {
+    let lab = Lab::new(Protocol::Tower);
+    for place in ["ledger", "ledger/supervisor/state"] {
+        lab.configure("");
+        let text = std::fs::read_to_string(lab.config()).expect("the configuration");
+        let text = text.replace("/state\"", &format!("/{place}\""));
+        std::fs::write(lab.config(), text).expect("another place");
+        std::fs::set_permissions(lab.path("ledger"), PermissionsExt::from_mode(0o700))
+            .expect("its mode");
+        let output = lab.to_the_end(&["check"], &lab.words());
+        let text = said(&output);
+        assert!(text.contains(" is in the ledger "), "{place}: {text}");
+        assert_eq!(output.status.code(), Some(0), "{text}");
+    }
+}
+
+#[test]
+fn a_check_beside_the_supervisor_that_runs_finds_it_and_nothing_wrong() {
+    let lab = Lab::voting(Protocol::Tower);
+    let output = lab.to_the_end(&["check"], &lab.words());
+    let text = said(&output);
+    let pid = lab.supervisor();
+    assert!(
+        text.contains(&format!(
+            "runs under the supervisor of this state_dir (pid {pid})"
+        )),
+        "{text}"
+    );
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    lab.end();
 }
 
 #[test]
@@ -182,7 +264,7 @@ fn a_command_whose_interpreter_is_missing_is_given_up_with_127() {
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).expect("its mode");
     let mut words = lab.words();
     words[0] = path.display().to_string();
-    lab.start_command(&words);
+    lab.run(&words);
     assert_eq!(
         lab.ended().and_then(|status| status.code()),
         Some(127),
@@ -272,7 +354,7 @@ fn paths_too_long_for_a_socket_are_refused_with_their_length() {
 }
 
 #[test]
-fn a_damaged_record_of_ours_is_refused_by_name() {
+fn a_damaged_a_missing_and_a_newer_record_of_ours_are_refused_by_name() {
     let mut lab = Lab::voting(Protocol::Tower);
     lab.signal(nix::sys::signal::Signal::SIGTERM);
     lab.ended();
@@ -281,6 +363,21 @@ fn a_damaged_record_of_ours_is_refused_by_name() {
         &lab,
         &lab.words(),
         &["record is damaged", "record.older is whole"],
+    );
+    std::fs::remove_file(lab.path("state/record")).expect("removed");
+    refused(
+        &lab,
+        &lab.words(),
+        &["record is missing", "Put it back", "record.older is whole"],
+    );
+    let older = lab.path("state/record.older");
+    let mut newer = std::fs::read(&older).expect("the older record");
+    newer[8] = 7;
+    std::fs::write(lab.path("state/record"), newer).expect("a record");
+    refused(
+        &lab,
+        &lab.words(),
+        &["record cannot be read", "newer supervisor, in version 7"],
     );
     lab.end();
 }

@@ -80,14 +80,14 @@ fn orphans_are_reaped_and_none_outlives_the_child() {
         pid_file.display()
     );
     let words = lab.start_script(&strayed);
-    lab.start_command(&words);
+    lab.run(&words);
     lab.promote_first();
     let (child, first) = (
         lab.await_child(),
         number_in(&pid_file).expect("a stray process"),
     );
     assert!(lives(first));
-    let supervisor = lab.supervisor_pid();
+    let supervisor = lab.supervisor();
     assert!(
         until(SOON_MS, || children(supervisor) == [child]),
         "unreaped: {:?}",
@@ -133,7 +133,7 @@ fn a_validator_that_ends_by_a_signal_is_given_up_with_128_and_that_signal() {
     let link = format!("link = \"{}\"\n", lab.path("identity.json").display());
     lab.configure_identity(&link, "[restart]\nmax = 0\n");
     let words = lab.script("abort.sh", "kill -ABRT $$");
-    lab.start_command(&words);
+    lab.run(&words);
     assert_eq!(
         lab.ended().and_then(|status| status.code()),
         Some(128 + 6),
@@ -163,13 +163,44 @@ fn sigusr1_does_not_end_a_start_script() {
         "while [ ! -e {} ]; do sleep 0.05; done",
         go.display()
     ));
-    lab.start_command(&words);
+    lab.run(&words);
     let child = lab.await_child();
     lab.signal(Signal::SIGUSR1);
     lab.await_log("SIGUSR1 is not passed on");
     std::fs::write(go, "").expect("the word to go on");
     lab.await_role("standby");
     assert_eq!(lab.child(), Some(child));
+    lab.end();
+}
+
+#[test]
+fn a_term_that_could_not_be_taken_up_yet_is_shown_as_this_nodes_own() {
+    let mut lab = Lab::new(Protocol::Tower);
+    let link = format!("link = \"{}\"\n", lab.path("identity.json").display());
+    lab.configure_identity(&link, "");
+    let go = lab.path("go");
+    let words = lab.start_script(&format!(
+        "while [ ! -e {} ]; do sleep 0.05; done",
+        go.display()
+    ));
+    std::fs::write(&go, "").expect("the word to go on");
+    lab.run(&words);
+    lab.promote_first();
+    lab.signal(Signal::SIGTERM);
+    lab.ended();
+    std::fs::remove_file(&go).expect("the word is taken back");
+    lab.run(&words);
+    lab.await_log("cannot take it up again");
+    lab.await_child();
+    let status = lab.status().expect("a status");
+    assert_eq!(status["term"], serde_json::Value::Null, "{status}");
+    assert_eq!(status["authority"]["holder"], "a", "{status}");
+    assert_eq!(status["authority"]["healthy"], false, "{status}");
+    std::fs::write(go, "").expect("the word to go on");
+    lab.await_role("active");
+    lab.await_votes(3);
+    let status = lab.status().expect("a status");
+    assert_eq!(status["authority"]["healthy"], true, "{status}");
     lab.end();
 }
 
@@ -199,7 +230,7 @@ fn sighup_applies_what_can_change_and_names_what_cannot() {
 #[test]
 fn a_validator_on_the_same_ledger_is_named_with_its_pid_and_left_alone() {
     let lab = Lab::new(Protocol::Tower);
-    let bare = lab.node.start().expect("a bare validator");
+    let bare = lab.node.stand_in.start().expect("a bare validator");
     assert!(bare.is_up(SOON_MS), "{}", bare.log());
     for what in ["run", "check"] {
         let output = lab.to_the_end(&[what], &lab.words());

@@ -189,7 +189,7 @@ fn status_as_json_has_every_field_of_its_contract() {
     assert_eq!(fields(&status["gate"]["latency_us"]), "max p50 p99");
     assert_eq!(
         fields(&status["validator"]),
-        "client healthy identity pid restarts slot slots_behind version"
+        "client healthy identity pid restarts rpc_trouble slot slots_behind version"
     );
     assert_eq!(status["node"], "a");
     assert_eq!(status["identity"], lab.identity);

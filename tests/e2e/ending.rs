@@ -94,7 +94,7 @@ fn a_killed_supervisor_takes_the_validator_with_it_also_behind_a_start_script() 
     let link = format!("link = \"{}\"\n", lab.path("identity.json").display());
     lab.configure_identity(&link, "");
     let words = lab.start_script("true");
-    lab.start_command(&words);
+    lab.run(&words);
     lab.promote_first();
     let child = lab.await_child();
     lab.signal(Signal::SIGKILL);
@@ -117,10 +117,12 @@ fn a_killed_supervisor_takes_a_validator_with_it_that_does_not_vote() {
     let child = lab.await_child();
     lab.signal(Signal::SIGKILL);
     lab.ended();
-    assert!(
-        until(SOON_MS, || !lives(child)),
-        "the validator outlives its supervisor"
-    );
+    let ended = until(SOON_MS, || !lives(child));
+    if !ended {
+        // Nobody else would.
+        crate::lab::signal(child, Signal::SIGKILL);
+    }
+    assert!(ended, "the validator outlives its supervisor");
     lab.end();
 }
 
@@ -129,8 +131,8 @@ fn a_supervisor_that_stands_still_lets_no_vote_out_and_goes_on_after() {
     let lab = Lab::voting(Protocol::Tower);
     lab.signal(Signal::SIGSTOP);
     assert!(until(SOON_MS, || {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", lab.supervisor_pid()))
-            .unwrap_or_default();
+        let stat =
+            std::fs::read_to_string(format!("/proc/{}/stat", lab.supervisor())).unwrap_or_default();
         stat.contains(") T ")
     }));
     lab.expect_silence(20);

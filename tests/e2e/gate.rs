@@ -15,7 +15,7 @@ fn a_record_that_goes_back_is_refused_and_its_vote_is_not_sent() {
         let lab = Lab::voting(protocol);
         let child = lab.await_child();
         lab.node.faults(&[("roll_back", "3")]).expect("a fault");
-        lab.await_log("was refused, and the validator will exit");
+        lab.await_log("was not let through (EIO)");
         lab.await_log("the validator ended: exit code 1");
         lab.node.faults(&[]).expect("no fault");
         lab.await_next_child_voting(child);
@@ -101,7 +101,7 @@ fn a_validator_with_file_capabilities_is_refused_with_the_remedy() {
         .expect("time to look at it");
     let quoted: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
     let script = lab.script("start.sh", &format!("exec {}", quoted.join(" ")));
-    lab.start_command(&script);
+    lab.run(&script);
     assert_eq!(
         lab.ended().and_then(|status| status.code()),
         Some(137),

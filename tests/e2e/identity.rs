@@ -133,11 +133,12 @@ fn no_secret_key_is_in_a_log_or_on_a_command_line() {
     let lab = lab.started_voting();
     lab.must(&["demote"]);
     lab.chain.demoted(&lab.identity, Some("a"));
-    let key = std::fs::read_to_string(lab.path("staked.json")).expect("the key");
-    let start: String = key.trim_start_matches('[').chars().take(24).collect();
-    let spaced = start.replace(',', ", ");
+    let secrets: Vec<(String, String)> = ["staked.json", "unstaked.json"]
+        .into_iter()
+        .flat_map(|name| shapes(&lab, name))
+        .collect();
     let mut places: Vec<PathBuf> = vec![lab.log_path()];
-    let processes = [lab.supervisor_pid(), lab.await_child()];
+    let processes = [lab.supervisor(), lab.await_child()];
     places.extend(processes.map(|pid| PathBuf::from(format!("/proc/{pid}/cmdline"))));
     let state = std::fs::read_dir(lab.path("state"))
         .expect("the state")
@@ -146,12 +147,53 @@ fn no_secret_key_is_in_a_log_or_on_a_command_line() {
     places.extend(state);
     for place in places {
         let bytes = std::fs::read(&place).expect("a place to look");
-        let text = String::from_utf8_lossy(&bytes);
-        assert!(
-            !text.contains(&start) && !text.contains(&spaced),
-            "{} shows the key",
-            place.display()
-        );
+        let text = String::from_utf8_lossy(&bytes).to_lowercase();
+        for (what, secret) in &secrets {
+            assert!(
+                !text.contains(&secret.to_lowercase()),
+                "{} shows {what}",
+                place.display()
+            );
+        }
     }
     lab.end();
+}
+
+/// The first bytes of a secret key, in every shape that a program may print them in.
+fn shapes(lab: &Lab, name: &str) -> Vec<(String, String)> {
+    let text = std::fs::read_to_string(lab.path(name)).expect("the key");
+    let key: Vec<u8> = serde_json::from_str(&text).expect("64 numbers");
+    let (seed, start) = (&key[..32], &key[..8]);
+    let list = |separator: &str| {
+        start
+            .iter()
+            .map(u8::to_string)
+            .collect::<Vec<_>>()
+            .join(separator)
+    };
+    let hex = |separator: &str| {
+        let bytes = start.iter().map(|byte| format!("{byte:02x}"));
+        bytes.collect::<Vec<_>>().join(separator)
+    };
+    let bytes = String::from_utf8_lossy(start).into_owned();
+    let shapes = [
+        ("a list", list(",")),
+        ("a spaced list", list(", ")),
+        ("hex", hex("")),
+        ("a list in hex", hex(", 0x")),
+        // The last digits depend on what follows.
+        (
+            "base58 of the key",
+            bs58::encode(&key).into_string()[..16].to_owned(),
+        ),
+        (
+            "base58 of the seed",
+            bs58::encode(seed).into_string()[..16].to_owned(),
+        ),
+        ("the bytes themselves", bytes),
+    ];
+    shapes
+        .into_iter()
+        .map(|(what, text)| (format!("{name} as {what}"), text))
+        .collect()
 }

@@ -93,6 +93,43 @@ fn a_restart_on_an_operators_word_votes_on() {
     let child = lab.await_child();
     lab.must(&["restart"]);
     lab.await_next_child_voting(child);
+    assert_eq!(restarts(&lab), Some(0), "it was wanted\n{}", lab.log());
+    assert!(
+        lab.log()
+            .contains("the validator ended, as it was told to: "),
+        "{}",
+        lab.log()
+    );
+    let child = lab.await_child();
+    crate::lab::signal(child, Signal::SIGKILL);
+    lab.await_next_child_voting(child);
+    assert_eq!(restarts(&lab), Some(1), "{}", lab.log());
+    lab.end();
+}
+
+fn restarts(lab: &Lab) -> Option<u64> {
+    lab.status()?["validator"]["restarts"].as_u64()
+}
+
+#[test]
+fn a_demotion_while_the_validator_comes_back_does_not_give_up_on_it() {
+    let lab = Lab::new(Protocol::Tower);
+    lab.configure("[restart]\nmax = 1\n");
+    let lab = lab.started_voting();
+    lab.node.faults(&[("start_ms", "3000")]).expect("a fault");
+    let child = lab.await_child();
+    crate::lab::signal(child, Signal::SIGKILL);
+    assert!(
+        until(SOON_MS, || lab.child().is_some_and(|pid| pid != child)),
+        "{}",
+        lab.log()
+    );
+    lab.must(&["demote"]);
+    lab.chain.demoted(&lab.identity, Some("a"));
+    lab.node.faults(&[]).expect("no fault");
+    lab.await_role("parked");
+    assert!(!lab.log().contains("giving up"), "{}", lab.log());
+    assert_eq!(restarts(&lab), Some(1), "{}", lab.log());
     lab.end();
 }
 
@@ -163,7 +200,7 @@ fn a_supervisor_without_privileges_gates_votes_too() {
     words[0] = stand_in.display().to_string();
     lab.uid = Some(NOBODY);
     give(lab.dir.path(), NOBODY);
-    lab.start_command(&words);
+    lab.run(&words);
     lab.promote_first();
     let child = lab.await_child();
     let status = std::fs::read_to_string(format!("/proc/{child}/status")).expect("its status");
@@ -176,7 +213,7 @@ fn a_supervisor_without_privileges_gates_votes_too() {
         let memory = std::fs::metadata(format!("/proc/{pid}/mem")).expect("its memory");
         std::os::unix::fs::MetadataExt::uid(&memory)
     };
-    assert_eq!((owner(lab.supervisor_pid()), owner(child)), (0, NOBODY));
+    assert_eq!((owner(lab.supervisor()), owner(child)), (0, NOBODY));
     lab.must(&["demote"]);
     lab.chain.demoted(&lab.identity, Some("a"));
     lab.chain.let_slots_pass(10);

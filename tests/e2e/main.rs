@@ -2,6 +2,7 @@
 //!
 //! Some of these tests mount file systems, so they need root; they say so where they do not have it.
 
+mod admin_socket;
 mod bad_input;
 mod behind_gate;
 mod child;
@@ -12,6 +13,11 @@ mod ending;
 mod gate;
 mod identity;
 mod lab;
+mod leftover;
 mod life;
+mod limits;
 mod machine;
+mod metrics;
+mod probes;
+mod restored;
 mod script;

@@ -50,9 +50,75 @@ fn a_damaged_newest_record_is_refused_by_name_and_the_older_one_offered() {
         damaged,
         "nothing is replaced"
     );
-    // The way out that the message offers.
-    std::fs::rename(&path, dir.path().join("record.damaged")).expect("moved away");
+    take_the_way_out(dir.path(), &text);
     assert_eq!(newest(&open(dir.path())), Some(11));
+}
+
+/// The command that the message offers, as it stands.
+fn take_the_way_out(dir: &Path, text: &str) {
+    let (older, newest) = (dir.join("record.older"), dir.join("record"));
+    let command = format!("`mv {} {}`", older.display(), newest.display());
+    assert!(text.contains(&command), "{text}");
+    std::fs::rename(older, newest).expect("moved");
+}
+
+#[test]
+fn a_missing_record_beside_an_older_one_is_refused_by_name_and_nothing_changes() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let running = three_commits(dir.path());
+    let older = dir.path().join("record.older");
+    let before = std::fs::read(&older).expect("the older file");
+    std::fs::remove_file(dir.path().join("record")).expect("removed");
+    for local in [
+        Local::open(dir.path(), IDENTITY).map(drop),
+        running.record().map(drop),
+    ] {
+        assert!(
+            matches!(&local, Err(OpenError::Missing { .. })),
+            "{local:?}"
+        );
+    }
+    let text = refusal(dir.path());
+    for part in [
+        "record is missing",
+        "Put it back",
+        "whole and ends at slot 11",
+        "forgets the last vote",
+    ] {
+        assert!(text.contains(part), "no `{part}`: {text}");
+    }
+    assert_eq!(std::fs::read(&older).expect("the older file"), before);
+    assert!(!dir.path().join("record").exists());
+    take_the_way_out(dir.path(), &text);
+    assert_eq!(newest(&open(dir.path())), Some(11));
+}
+
+#[test]
+fn a_missing_record_beside_a_damaged_older_one_is_no_fresh_start() {
+    let dir = tempfile::tempdir().expect("a directory");
+    three_commits(dir.path());
+    std::fs::remove_file(dir.path().join("record")).expect("removed");
+    for damage in ["", "half a record"] {
+        std::fs::write(dir.path().join("record.older"), damage).expect("damage");
+        let text = refusal(dir.path());
+        assert!(
+            text.contains("record is missing") && text.contains("must be the newest"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_supervisor_that_runs_writes_a_missing_record_anew_with_its_next_vote() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let local = open(dir.path());
+    let term = local.acquire().expect("a term");
+    for slot in [10, 11] {
+        commit(&local, term, slot);
+    }
+    std::fs::remove_file(dir.path().join("record")).expect("removed");
+    commit(&local, term, 12);
+    assert_eq!(newest(&open(dir.path())), Some(12));
 }
 
 #[test]
@@ -64,7 +130,7 @@ fn a_damaged_record_without_an_older_one_says_so() {
     change(&dir.path().join("record"), |form| form.truncate(50));
     let text = refusal(dir.path());
     assert!(
-        text.contains("there is no older copy") && text.contains("must be the newest"),
+        text.contains("there is no whole older copy") && text.contains("must be the newest"),
         "{text}"
     );
 }
@@ -119,21 +185,33 @@ fn the_files_of_another_identity_are_refused() {
 fn a_file_of_a_newer_version_is_refused_with_its_version() {
     let dir = tempfile::tempdir().expect("a directory");
     three_commits(dir.path());
-    for name in ["record", "holding"] {
+    let sealed = |form: &mut Vec<u8>| {
+        form[8] = 9;
+        let at = form.len() - 32;
+        let checksum = Sha256::digest(&form[..at]);
+        form[at..].copy_from_slice(&checksum);
+    };
+    // What comes behind the version may have another form.
+    let unlike_ours = |form: &mut Vec<u8>| {
+        form[8] = 9;
+        form.extend_from_slice(b"more");
+    };
+    // The older one too: the next commit would write over it.
+    for name in ["record", "record.older", "holding"] {
         let path = dir.path().join(name);
         let before = std::fs::read(&path).expect("the file");
-        change(&path, |form| {
-            form[8] = 9;
-            let at = form.len() - 32;
-            let checksum = Sha256::digest(&form[..at]);
-            form[at..].copy_from_slice(&checksum);
-        });
-        let text = refusal(dir.path());
-        assert!(
-            text.contains("version 9") && text.contains("newer program"),
-            "{text}"
-        );
-        std::fs::write(&path, before).expect("the file as it was");
+        for written in [sealed as fn(&mut Vec<u8>), unlike_ours] {
+            let newer = change(&path, written);
+            let text = refusal(dir.path());
+            assert!(
+                text.contains(&format!("{} cannot be read", path.display()))
+                    && text.contains("written by a newer supervisor, in version 9"),
+                "{text}"
+            );
+            assert!(!text.contains(" is damaged: "), "{text}");
+            assert_eq!(std::fs::read(&path).expect("the file"), newer);
+            std::fs::write(&path, &before).expect("the file as it was");
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! kill -9 at every boundary of a system call.
 
 use crate::step::{self, Run};
-use crate::{bytes, commit, mark, newest, open};
+use crate::{bytes, commit, commit_alone, mark, newest, open};
 use std::path::Path;
 use validator_supervisor::authority::local::Local;
 use validator_supervisor::engine::values::Term;
@@ -24,7 +24,7 @@ fn at_every_stop(prepare: impl Fn(&Path), work: impl Fn(&Local), then: impl Fn(&
         then(dir.path(), &run);
         if run.ended {
             assert!(
-                run.reported && stops > 8,
+                run.reported && stops > 6,
                 "the work was not done step by step"
             );
             return;
@@ -93,6 +93,32 @@ fn a_later_commit_killed_anywhere_leaves_the_old_record_or_the_new_one() {
 }
 
 #[test]
+fn a_commit_after_one_whose_names_were_not_exchanged_never_loses_that_one() {
+    commits_old_or_new(left_with_the_older_name, Some(12));
+}
+
+fn left_with_the_older_name(dir: &Path) {
+    let (local, term) = held(dir);
+    for slot in [10, 11] {
+        commit(&local, term, slot);
+    }
+    commit_alone(&local, term, 12);
+}
+
+#[test]
+fn an_exchange_of_names_killed_anywhere_loses_nothing() {
+    at_every_stop(
+        left_with_the_older_name,
+        |local| drop(local.settle()),
+        |dir, _| {
+            let found = newest(&open(dir));
+            assert_eq!(found, Some(12));
+            goes_on(dir, found);
+        },
+    );
+}
+
+#[test]
 fn a_commit_beside_a_damaged_older_file_leaves_the_old_record_or_the_new_one() {
     let prepare = |dir: &Path| {
         committed(dir, &[10, 11, 12]);
@@ -102,19 +128,19 @@ fn a_commit_beside_a_damaged_older_file_leaves_the_old_record_or_the_new_one() {
 }
 
 #[test]
-fn a_commit_from_the_older_copy_alone_never_loses_it() {
-    let prepare = |dir: &Path| {
-        committed(dir, &[10, 11]);
-        std::fs::remove_file(dir.join("record")).expect("the newest file moved away");
-    };
-    commits_old_or_new(prepare, Some(10));
+fn no_crash_in_a_first_commit_leaves_the_older_file_alone() {
+    at_every_stop(
+        |dir| committed(dir, &[]),
+        |local| drop(local.commit(mark(Term(1), 17), &bytes(17))),
+        |dir, _| assert!(dir.join("record").exists() || !dir.join("record.older").exists()),
+    );
 }
 
 #[test]
 fn a_first_commit_after_a_first_commit_that_was_cut_off_is_there_or_is_not() {
     let prepare = |dir: &Path| {
         committed(dir, &[]);
-        std::fs::write(dir.join("record.older"), "half").expect("damage");
+        std::fs::write(dir.join("record.new"), "half").expect("damage");
     };
     commits_old_or_new(prepare, None);
 }

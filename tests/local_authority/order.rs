@@ -1,8 +1,9 @@
 //! The order of what reaches the disk, read off the system calls.
 
 use crate::step::{self, Call};
-use crate::{bytes, commit, mark, open};
+use crate::{bytes, commit, commit_alone, mark, open};
 use std::path::Path;
+use validator_supervisor::authority::local::Local;
 use validator_supervisor::engine::values::Term;
 
 /// The calls that change what is on the disk, by name and by the file they are about.
@@ -34,43 +35,81 @@ fn changes(calls: &[Call], dir: &Path) -> Vec<String> {
     named.collect()
 }
 
-#[test]
-fn a_commit_is_synced_before_it_is_named_and_its_name_before_it_is_reported() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let local = open(dir.path());
+/// What a commit does that is the next of this authority.
+fn of_commit(local: &Local, dir: &Path, slot: u64) -> Vec<String> {
+    let run = step::run(usize::MAX, || {
+        drop(local.commit(mark(Term(1), slot), &bytes(slot)))
+    });
+    assert!(run.reported);
+    changes(&run.calls, dir)
+}
+
+fn two_commits(dir: &Path) -> Local {
+    let local = open(dir);
     let term = local.acquire().expect("a term");
     commit(&local, term, 10);
     commit(&local, term, 11);
-    let run = step::run(usize::MAX, || {
-        drop(local.commit(mark(term, 10), &bytes(10)))
-    });
-    assert!(run.reported);
-    let expected = [
-        "write record.older",
-        "sync record.older",
-        "rename",
-        "sync directory",
-    ];
+    local
+}
+
+#[test]
+fn a_commit_is_synced_before_it_is_reported() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let local = two_commits(dir.path());
     assert_eq!(
-        changes(&run.calls, dir.path()),
-        expected,
+        of_commit(&local, dir.path(), 10),
+        ["write record.older", "sync record.older"],
         "a record of the same length"
     );
-    let run = step::run(usize::MAX, || {
-        drop(local.commit(mark(term, 17), &bytes(17)))
-    });
+    assert_eq!(
+        of_commit(&local, dir.path(), 17),
+        [
+            "write record.older",
+            "cut record.older",
+            "sync record.older"
+        ],
+        "a record of another length"
+    );
+}
+
+#[test]
+fn the_names_are_on_the_disk_before_the_older_file_is_written_over() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let local = two_commits(dir.path());
+    let settle = |local: &Local| {
+        let run = step::run(usize::MAX, || drop(local.settle()));
+        changes(&run.calls, dir.path())
+    };
+    assert!(settle(&local).is_empty(), "nothing is left to do");
+    commit_alone(&local, Term(1), 12);
     let expected = [
+        "rename",
+        "sync directory",
         "write record.older",
         "cut record.older",
         "sync record.older",
+    ];
+    assert_eq!(of_commit(&open(dir.path()), dir.path(), 17), expected);
+    assert_eq!(settle(&open(dir.path())), expected[..2]);
+    // Whoever exchanged them may have been killed before they were synced.
+    assert_eq!(of_commit(&open(dir.path()), dir.path(), 18), expected[1..]);
+}
+
+#[test]
+fn a_file_that_is_made_gets_its_name_on_the_disk_before_its_record_is_reported() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let local = open(dir.path());
+    local.acquire().expect("a term");
+    let first = [
+        "sync directory",
+        "write record.new",
+        "sync record.new",
         "rename",
         "sync directory",
     ];
-    assert_eq!(
-        changes(&run.calls, dir.path()),
-        expected,
-        "a record of another length"
-    );
+    assert_eq!(of_commit(&local, dir.path(), 10), first);
+    let second = first.map(|step| step.replace(".new", ".older"));
+    assert_eq!(of_commit(&local, dir.path(), 17), second);
 }
 
 #[test]

@@ -66,17 +66,45 @@ fn a_good_configuration_passes_the_check_of_root_and_then_of_the_user() {
     let machine = &voter.machine;
     let check = ["supervisor", "check", "--", "/home/sol/bin/validator.sh"];
     machine.must(&check);
-    // The unit makes the directory of the state, which the user cannot.
-    machine.must(&["systemctl", "start", UNIT]);
-    machine.must(&["systemctl", "stop", UNIT]);
     let as_user = [&["runuser", "-u", "sol", "--"][..], &check].concat();
-    let checked = machine.must(&as_user);
+    let passes = || {
+        let checked = machine.must(&as_user);
+        assert!(
+            checked.contains("it would run") || checked.contains("all is well"),
+            "{checked}"
+        );
+        checked
+    };
+    // The unit makes the directory of the state, which the user cannot.
+    let of_the_unit = "`StateDirectory=validator-supervisor`";
+    let checked = passes();
+    let line = checked.lines().find(|line| line.contains("state_dir"));
     assert!(
-        checked.contains("it would run") || checked.contains("all is well"),
+        line.is_some_and(|line| line.starts_with("warning") && line.contains(of_the_unit)),
         "{checked}"
     );
+    machine.must(&["systemctl", "start", UNIT]);
+    machine.must(&["systemctl", "stop", UNIT]);
+    assert!(!passes().contains(of_the_unit));
 
-    machine.must(&["chmod", "644", "/home/sol/staked.json"]);
+    // Without a unit nobody makes it, and a start says how to.
+    machine.must(&["mv", "/var/lib/validator-supervisor", "/var/lib/elsewhere"]);
+    let by_hand = [
+        &["runuser", "-u", "sol", "--", "supervisor", "run", "--"][..],
+        &check[3..],
+    ]
+    .concat();
+    let said = machine.says(&by_hand);
+    assert!(
+        said.contains("set `StateDirectory=validator-supervisor` in the unit"),
+        "{said}"
+    );
+    let remedy = "install --directory --mode=700 --owner=sol /var/lib/validator-supervisor";
+    assert!(said.contains(remedy), "{said}");
+    machine.must(&remedy.split(' ').collect::<Vec<_>>());
+    assert!(!passes().contains("state_dir"));
+
+    machine.must(&["chmod", "644", "/home/sol/staked-identity.json"]);
     assert_eq!(machine.run(&as_user).status.code(), Some(1));
 }
 

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use nix::unistd::Pid;
 use testkit::stand_in::until;
 
 const BOOT_MS: u64 = 60_000;
@@ -66,6 +67,23 @@ impl Machine {
     /// A path in the machine, as this machine reaches it.
     pub(crate) fn path(&self, path: &str) -> PathBuf {
         PathBuf::from(format!("/proc/{}/root{path}", self.init))
+    }
+
+    /// A process of the machine, as numbered here.
+    #[track_caller]
+    pub(crate) fn outer_pid(&self, inner: &str) -> Pid {
+        let space_of = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+        let is_it = |pid: &str| {
+            let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+            numbers.and_then(|numbers| numbers.split_whitespace().last()) == Some(inner)
+                && space_of(pid) == space_of(&self.init)
+        };
+        let names = std::fs::read_dir("/proc").expect("/proc").flatten();
+        let mut names = names.filter_map(|entry| entry.file_name().into_string().ok());
+        let pid = names.find(|name| is_it(name));
+        let pid = pid.and_then(|pid| pid.parse().ok());
+        Pid::from_raw(pid.unwrap_or_else(|| panic!("no process {inner} in the machine")))
     }
 
     pub(crate) fn run(&self, words: &[&str]) -> Output {

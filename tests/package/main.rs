@@ -3,7 +3,10 @@
 //!
 //! Needs root, and the package in `SUPERVISOR_DEB`; `make test-package` gives both.
 
+mod existing;
+mod hold;
 mod install;
+mod journal;
 mod machine;
 mod unit;
 mod voter;

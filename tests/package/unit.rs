@@ -1,11 +1,12 @@
-//! The unit under a real systemd: readiness, status, reload, watchdog, journal, stop, and the drop-in for another unit.
+//! The unit under a real systemd: readiness, status, reload, watchdog and stop.
 
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use nix::unistd::Pid;
+use testkit::children::lives;
 use testkit::stand_in::until;
 
-use crate::machine::Machine;
+use crate::hold::Held;
 use crate::voter::{UNIT, Voter};
 
 #[test]
@@ -42,39 +43,6 @@ fn a_start_returns_when_the_validator_answers_and_a_stop_ends_it_in_order() {
     assert!(journal.contains("validator exit requested"), "{journal}");
     assert_eq!(machine.says(&["pgrep", "stand-in"]), "");
     voter.chain.expect_clean();
-}
-
-#[test]
-fn the_journal_has_fields_to_search_by() {
-    let voter = Voter::new();
-    voter.vote(UNIT);
-    let machine = &voter.machine;
-    let mut entries = Vec::new();
-    let complete = until(10_000, || {
-        entries = entries_of(machine, &["ROLE=active"]);
-        !entries.is_empty()
-    });
-    assert!(complete, "{}", machine.journal());
-    let active = &entries[0];
-    assert_eq!(
-        (&active["TERM"], &active["_SYSTEMD_UNIT"]),
-        (&Value::from("1"), &Value::from(UNIT)),
-        "{active}"
-    );
-    assert!(
-        active["EVENT"].is_string() && active["PRIORITY"].is_string(),
-        "{active}"
-    );
-    assert_eq!(entries_of(machine, &["EVENT=child-started"]).len(), 1);
-    voter.chain.expect_clean();
-}
-
-fn entries_of(machine: &Machine, matches: &[&str]) -> Vec<Value> {
-    let words = [&["journalctl", "--output=json", "--no-pager"], matches].concat();
-    let text = machine.says(&words);
-    text.lines()
-        .filter_map(|line| serde_json::from_str(line).ok())
-        .collect()
 }
 
 #[test]
@@ -133,6 +101,42 @@ fn a_supervisor_that_hangs_is_killed_with_its_validator_and_both_come_back() {
 }
 
 #[test]
+fn a_loop_that_hangs_alone_lets_no_vote_out_and_the_watchdog_ends_the_unit() {
+    let voter = Voter::new();
+    voter.vote(UNIT);
+    let machine = &voter.machine;
+    let pid = machine.property(UNIT, "MainPID");
+    let validator = machine.must(&["pgrep", "stand-in"]);
+    let outer = machine.outer_pid(&pid);
+    let held = Held::stopped(outer);
+    // Votes go out until the gate takes the loop for hanging, and then none does.
+    let silent = until(30_000, || {
+        let votes = voter.chain.votes().len();
+        voter.chain.let_slots_pass(10);
+        voter.chain.settle();
+        voter.chain.votes().len() == votes
+    });
+    assert!(silent, "votes go on\n{}", machine.journal());
+    let votes = voter.chain.votes().len();
+    assert_eq!(machine.says(&["pgrep", "stand-in"]), validator);
+
+    // Its parent hears of the end when the one that holds it lets go.
+    let killed = until(30_000, || !lives(outer.as_raw()));
+    assert!(killed, "{}", machine.journal());
+    voter.chain.settle();
+    assert_eq!(voter.chain.votes().len(), votes, "{}", machine.journal());
+    drop(held);
+    machine.await_property(UNIT, "NRestarts", |count| count == "1");
+    let journal = machine.journal();
+    assert!(journal.contains("Watchdog timeout"), "{journal}");
+    machine.await_property(UNIT, "ActiveState", |state| state == "active");
+    assert_ne!(machine.must(&["pgrep", "stand-in"]), validator);
+    voter.await_role("active");
+    voter.await_votes(3);
+    voter.chain.expect_clean();
+}
+
+#[test]
 fn a_killed_supervisor_takes_its_validator_along_and_both_come_back() {
     let voter = Voter::new();
     voter.vote(UNIT);
@@ -144,35 +148,4 @@ fn a_killed_supervisor_takes_its_validator_along_and_both_come_back() {
     voter.await_role("active");
     voter.await_votes(3);
     voter.chain.expect_clean();
-}
-
-#[test]
-fn the_drop_in_puts_an_existing_unit_under_the_supervisor_and_comes_out_again() {
-    let voter = Voter::new();
-    let machine = &voter.machine;
-    let sol = "[Service]\nUser=sol\nRestart=always\nExecStart=/home/sol/bin/validator.sh\nExecReload=/bin/false\n[Install]\nWantedBy=multi-user.target\n";
-    std::fs::write(machine.path("/etc/systemd/system/sol.service"), sol).expect("a unit");
-    machine.must(&["systemctl", "daemon-reload"]);
-    machine.must(&["systemctl", "start", "sol"]);
-
-    machine.must(&["mkdir", "/etc/systemd/system/sol.service.d"]);
-    machine.must(&[
-        "cp",
-        "/usr/share/doc/validator-supervisor/examples/10-validator-supervisor.conf",
-        "/etc/systemd/system/sol.service.d/",
-    ]);
-    machine.must(&["systemctl", "daemon-reload"]);
-    machine.must(&["systemctl", "restart", "sol"]);
-    voter.vote("sol.service");
-    machine.must(&["systemctl", "reload", "sol"]);
-    assert_eq!(machine.must(&["pgrep", "-c", "stand-in"]).trim(), "1");
-
-    machine.must(&["rm", "-r", "/etc/systemd/system/sol.service.d"]);
-    machine.must(&["systemctl", "daemon-reload"]);
-    machine.must(&["systemctl", "restart", "sol"]);
-    let bare = until(10_000, || {
-        machine.says(&["pgrep", "-a", "supervisor"]).is_empty()
-            && !machine.says(&["pgrep", "stand-in"]).is_empty()
-    });
-    assert!(bare, "{}", machine.journal());
 }

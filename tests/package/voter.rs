@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 use testkit::chain::{Chain, ChainSpec};
 use testkit::keys;
+use testkit::node::free_port;
 use testkit::stand_in::{Protocol, StandIn, binary, until};
 
 use crate::machine::Machine;
@@ -52,7 +53,12 @@ impl Voter {
         let mut node = StandIn::new(&home, "a", chain.addr(), Protocol::Tower, &account, &staked)
             .expect("a stand-in");
         node.dir = "/home/sol".into();
-        let rpc_port = free_port();
+        // Named as in the package's configuration.
+        for name in ["staked", "unstaked"] {
+            let (from, to) = (format!("{name}.json"), format!("{name}-identity.json"));
+            std::fs::rename(home.join(from), home.join(to)).expect("a renamed keypair");
+        }
+        let rpc_port = free_port().expect("a port");
         node.more = ["--rpc-port".to_owned(), rpc_port.to_string()].to_vec();
         let voter = Self {
             machine,
@@ -74,12 +80,21 @@ impl Voter {
         );
         let script = format!(
             "#!/bin/sh\nexec /home/sol/bin/stand-in-validator {}\n",
-            self.node.args().join(" ")
+            self.node
+                .args()
+                .join(" ")
+                .replace("/staked.json", "/staked-identity.json")
         );
         std::fs::write(machine.path("/home/sol/bin/validator.sh"), script)
             .expect("the start script");
         machine.must(&["chmod", "755", "/home/sol/bin/validator.sh"]);
+        self.point_link("unstaked-identity.json");
         self.faults(&[]);
+    }
+
+    pub(crate) fn point_link(&self, to: &str) {
+        self.machine
+            .must(&["ln", "-sfn", to, "/home/sol/identity.json"]);
     }
 
     /// The package's own files, edited where they say so.
@@ -91,7 +106,6 @@ impl Voter {
             std::fs::write(path, text.replace(from, to)).expect("an edited file");
         };
         let config = "/etc/validator-supervisor/config.toml";
-        edit(config, "staked-identity.json", "staked.json");
         edit(
             config,
             "#ledger = \"/mnt/ledger\"",
@@ -152,9 +166,4 @@ impl Voter {
             .must(&["supervisor", "ctl", "promote", "--first-vote"]);
         self.await_votes(3);
     }
-}
-
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("its address").port()
 }

@@ -1,5 +1,5 @@
 //! The harness itself: a cluster runs, and a node without a supervisor votes, falls silent when muted, and goes on
-//! from its record. Says what the real validator does; nothing here tests the supervisor.
+//! from its record. Says what the real validator does; nothing here tests the supervisor, so `make test-real-facts` runs it.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -17,11 +17,13 @@ const ENDS_WITHIN: Duration = Duration::from_secs(60);
 const WATCHED_SLOTS: u64 = 12;
 
 #[test]
+#[ignore = "tells of the validator alone; `make test-real-facts`"]
 fn a_bare_node_votes_and_falls_silent_when_muted_in_tower_bft() {
     a_bare_node_votes_and_falls_silent_when_muted(Protocol::TowerBft);
 }
 
 #[test]
+#[ignore = "tells of the validator alone; `make test-real-facts`"]
 fn a_bare_node_votes_and_falls_silent_when_muted_in_alpenglow() {
     a_bare_node_votes_and_falls_silent_when_muted(Protocol::Alpenglow);
 }

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use testkit::tower::{Lockout, Tower};
 
 use crate::genesis::Protocol;
 use crate::rpc::Rpc;
@@ -33,6 +34,13 @@ pub(crate) struct OurVote {
     /// The newest slot that a vote of ours names; 0 when none has landed.
     pub(crate) last_vote: u64,
     pub(crate) root_slot: Option<u64>,
+}
+
+/// A vote transaction of ours: the whole tower, and the bank hash of its last slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TowerVote {
+    pub(crate) tower: Tower,
+    pub(crate) hash: String,
 }
 
 /// The bootstrap's view of the chain and of our vote account.
@@ -137,6 +145,21 @@ impl Chain {
         from: u64,
         to: u64,
     ) -> Result<BTreeMap<u64, u64>, String> {
+        let mut landed = BTreeMap::new();
+        for (block, votes) in self.tower_votes(from, to)? {
+            for slot in votes.iter().filter_map(|vote| vote.tower.last_slot()) {
+                landed.entry(slot).or_insert(block);
+            }
+        }
+        Ok(landed)
+    }
+
+    /// Tower BFT: every confirmed block of `from..=to`, with the votes of ours in it in their order, refused ones among them.
+    pub(crate) fn tower_votes(
+        &self,
+        from: u64,
+        to: u64,
+    ) -> Result<BTreeMap<u64, Vec<TowerVote>>, String> {
         assert_eq!(
             self.protocol,
             Protocol::TowerBft,
@@ -144,38 +167,43 @@ impl Chain {
         );
         let confirmed = json!({"commitment": "confirmed"});
         let blocks = self.rpc.call("getBlocks", json!([from, to, confirmed]))?;
-        let mut landed = BTreeMap::new();
-        for block in blocks
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(serde_json::Value::as_u64)
-        {
-            for slot in self.votes_in_block(block)? {
-                landed.entry(slot).or_insert(block);
-            }
-        }
-        Ok(landed)
+        let blocks = blocks.as_array().into_iter().flatten();
+        blocks
+            .filter_map(Value::as_u64)
+            .map(|block| Ok((block, self.votes_in_block(block)?)))
+            .collect()
     }
 
-    fn votes_in_block(&self, block: u64) -> Result<Vec<u64>, String> {
+    fn votes_in_block(&self, block: u64) -> Result<Vec<TowerVote>, String> {
         let options = json!({
             "commitment": "confirmed", "encoding": "jsonParsed", "rewards": false, "maxSupportedTransactionVersion": 0,
         });
         let block = self.rpc.call("getBlock", json!([block, options]))?;
         let transactions = block["transactions"].as_array().into_iter().flatten();
         Ok(transactions
-            .filter_map(|transaction| self.slot_of_our_vote(transaction))
+            .filter_map(|transaction| self.our_tower_vote(transaction))
             .collect())
     }
 
-    /// The newest slot in the tower that a vote transaction of ours carries.
-    fn slot_of_our_vote(&self, transaction: &Value) -> Option<u64> {
+    fn our_tower_vote(&self, transaction: &Value) -> Option<TowerVote> {
         let vote = &transaction["transaction"]["message"]["instructions"][0]["parsed"]["info"];
         if vote["voteAccount"] != self.vote_account.as_str() {
             return None;
         }
-        vote["towerSync"]["lockouts"].as_array()?.last()?["slot"].as_u64()
+        let sync = &vote["towerSync"];
+        let votes = sync["lockouts"].as_array()?.iter().map(|lockout| {
+            Some(Lockout {
+                slot: lockout["slot"].as_u64()?,
+                confirmations: u32::try_from(lockout["confirmation_count"].as_u64()?).ok()?,
+            })
+        });
+        Some(TowerVote {
+            hash: sync["hash"].as_str()?.to_owned(),
+            tower: Tower {
+                votes: votes.collect::<Option<_>>()?,
+                root: sync["root"].as_u64(),
+            },
+        })
     }
 }
 

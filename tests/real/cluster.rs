@@ -1,7 +1,9 @@
 //! A cluster of real validators on this machine: a bootstrap and a relay that are always on, and the material for
 //! our own nodes, which the tests start themselves, bare or under the supervisor.
 //!
-//! Everything lies in one temporary directory of this cluster alone, and listens on ports of this process. At the end, also by panic, every process that names the directory is killed by its id, and the directory is removed.
+//! Everything lies in one temporary directory of this cluster alone, and listens on ports of this process. The nodes are on
+//! loopback addresses of the machine, or each on a host of a network of the test's own, which can be cut. At the end, also by
+//! panic, every process that names the directory is killed by its id, and the directory is removed.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -12,6 +14,7 @@ use std::time::Duration;
 
 use nix::fcntl::{Flock, FlockArg};
 use tempfile::TempDir;
+use testkit::netns::{Namespace, Network};
 
 use crate::admin;
 use crate::chain::Chain;
@@ -38,12 +41,22 @@ pub(crate) struct Cluster {
     preload: Option<PathBuf>,
     always_on: Vec<Process>,
     dir: TempDir,
+    network: Option<Network>,
     _turn: Flock<File>,
 }
 
 impl Cluster {
     /// Starts bootstrap and relay and returns once the relay's votes are on the chain.
     pub(crate) fn start(protocol: Protocol) -> Self {
+        Self::start_where(protocol, None)
+    }
+
+    /// The same on a network with a host for each of [`HOSTS`]. Call it, and all else, from a thread inside the host "test".
+    pub(crate) fn start_on(network: Network, protocol: Protocol) -> Self {
+        Self::start_where(protocol, Some(network))
+    }
+
+    fn start_where(protocol: Protocol, network: Option<Network>) -> Self {
         let turn = wait_for_turn();
         let tools = Tools::from_env();
         let dir = tempfile::Builder::new()
@@ -51,6 +64,10 @@ impl Cluster {
             .tempdir()
             .expect("make a temporary directory");
         fs::create_dir(dir.path().join("logs")).expect("make the log directory");
+        // The demo shares this file and brings a supervisor of its own.
+        if let Some(supervisor) = option_env!("CARGO_BIN_EXE_supervisor") {
+            fs::copy(supervisor, dir.path().join(SUPERVISOR)).expect("copy the supervisor");
+        }
         let mut cluster = Self {
             protocol,
             genesis: genesis::make(&tools, dir.path(), protocol),
@@ -59,6 +76,7 @@ impl Cluster {
             ports: Ports::of_this_process(),
             always_on: Vec::new(),
             dir,
+            network,
             _turn: turn,
         };
         cluster.start_always_on("bootstrap", cluster.genesis.bootstrap.clone(), None);
@@ -66,7 +84,7 @@ impl Cluster {
         cluster.start_always_on(
             "relay",
             cluster.genesis.relay.clone(),
-            Some(address(BOOTSTRAP_HOST)),
+            Some(cluster.address("bootstrap")),
         );
         cluster.await_relay_votes();
         // A leader's scheduler polls without a pause: a whole core in the node that nearly always leads.
@@ -78,11 +96,6 @@ impl Cluster {
 
     /// The material for one of our nodes: "a" or "b". Its link names its unstaked key at first.
     pub(crate) fn node(&self, name: &str) -> Node {
-        let host = match name {
-            "a" => 3,
-            "b" => 4,
-            _ => panic!("no address is set aside for a node {name}"),
-        };
         let dir = self.dir.path().join(name);
         fs::create_dir(&dir).expect("make the directory of a node");
         let node = Node {
@@ -92,19 +105,19 @@ impl Cluster {
             unstaked: self.tools.new_key(&dir, "unstaked"),
             launch: Launch {
                 identity: dir.join("identity.json"),
-                ..self.launch(
-                    name,
-                    &self.genesis.ours,
-                    host,
-                    Some(address(BOOTSTRAP_HOST)),
-                )
+                ..self.launch(name, &self.genesis.ours, Some(self.address("bootstrap")))
             },
         };
         node.point_link_at(&node.unstaked.path);
         node
     }
 
-    /// Starts any command as a process of this cluster, its output in `<name>.log`.
+    /// The supervisor that this test tries. A copy, so that no build meanwhile replaces what runs.
+    pub(crate) fn supervisor(&self) -> PathBuf {
+        self.dir.path().join(SUPERVISOR)
+    }
+
+    /// Starts any command as a process of this cluster, on the host of that name, its output in `<name>.log`.
     ///
     /// The process is killed when the calling thread ends, so call it from the thread that runs the test.
     pub(crate) fn spawn(
@@ -113,7 +126,7 @@ impl Cluster {
         argv: &[OsString],
         env: &[(OsString, OsString)],
     ) -> Process {
-        Process::spawn(name, argv, env, &self.log(name))
+        Process::spawn(name, argv, env, &self.log(name), self.namespace(name))
     }
 
     /// Starts a node without a supervisor, with whatever identity its link names.
@@ -124,10 +137,31 @@ impl Cluster {
     /// The chain and our votes on it, seen from the bootstrap.
     pub(crate) fn chain(&self) -> Chain {
         Chain::new(
-            Rpc::new(address(BOOTSTRAP_HOST), self.ports.rpc()),
+            Rpc::new(self.address("bootstrap"), self.ports.rpc()),
             &self.genesis.ours.vote_account,
             self.protocol,
         )
+    }
+
+    /// The vote account of our identity, in base58.
+    pub(crate) fn vote_account(&self) -> &str {
+        &self.genesis.ours.vote_account
+    }
+
+    /// The network of a cluster that has one.
+    pub(crate) fn network(&self) -> &Network {
+        self.network.as_ref().expect("a cluster on hosts")
+    }
+
+    fn namespace(&self, name: &str) -> Option<&Namespace> {
+        Some(self.network.as_ref()?.host(name).namespace())
+    }
+
+    fn address(&self, name: &str) -> Ipv4Addr {
+        match &self.network {
+            Some(network) => network.host(name).address(),
+            None => loopback(name),
+        }
     }
 
     /// The ledger directories of bootstrap and relay.
@@ -140,16 +174,27 @@ impl Cluster {
         &self.always_on
     }
 
+    /// The URLs of the RPC of bootstrap and relay.
+    pub(crate) fn rpc_urls(&self) -> [String; 2] {
+        let port = self.ports.rpc();
+        ["bootstrap", "relay"].map(|name| format!("http://{}:{port}", self.address(name)))
+    }
+
+    /// What bootstrap and relay have printed.
+    pub(crate) fn logs_always_on(&self) -> [String; 2] {
+        ["bootstrap", "relay"].map(|name| fs::read_to_string(self.log(name)).unwrap_or_default())
+    }
+
     fn log(&self, name: &str) -> PathBuf {
         self.dir.path().join("logs").join(format!("{name}.log"))
     }
 
-    fn launch(&self, name: &str, voter: &Voter, host: u8, entrypoint: Option<Ipv4Addr>) -> Launch {
+    fn launch(&self, name: &str, voter: &Voter, entrypoint: Option<Ipv4Addr>) -> Launch {
         let ledger = self.dir.path().join(name).join("ledger");
         copy_tree(&self.genesis.ledger, &ledger);
         Launch {
             validator: self.tools.path("agave-validator"),
-            address: address(host),
+            address: self.address(name),
             ports: self.ports,
             ledger,
             identity: voter.identity.path.clone(),
@@ -161,12 +206,7 @@ impl Cluster {
     }
 
     fn start_always_on(&mut self, name: &str, voter: Voter, entrypoint: Option<Ipv4Addr>) {
-        let host = if entrypoint.is_none() {
-            BOOTSTRAP_HOST
-        } else {
-            RELAY_HOST
-        };
-        let launch = self.launch(name, &voter, host, entrypoint);
+        let launch = self.launch(name, &voter, entrypoint);
         let process = self.spawn(name, &launch.argv(), &launch.env());
         self.always_on.push(process);
     }
@@ -207,8 +247,11 @@ impl Drop for Cluster {
     }
 }
 
-const BOOTSTRAP_HOST: u8 = 1;
-const RELAY_HOST: u8 = 2;
+/// Where the copy of the supervisor lies in the cluster's directory.
+const SUPERVISOR: &str = "supervisor";
+
+/// The machines of a cluster on a network of its own: the nodes, all etcd servers, and the test itself.
+pub(crate) const HOSTS: [&str; 6] = ["bootstrap", "relay", "a", "b", "etcd", "test"];
 
 /// Four validators take all of a small machine, so the tests, also those of another run, have it one after the other.
 fn wait_for_turn() -> Flock<File> {
@@ -219,7 +262,14 @@ fn wait_for_turn() -> Flock<File> {
 }
 
 /// Turbine counts nodes by address, so every node has its own.
-fn address(host: u8) -> Ipv4Addr {
+fn loopback(name: &str) -> Ipv4Addr {
+    let host = match name {
+        "bootstrap" => 1,
+        "relay" => 2,
+        "a" => 3,
+        "b" => 4,
+        _ => panic!("no address is set aside for a node {name}"),
+    };
     Ipv4Addr::new(127, 0, 0, host)
 }
 

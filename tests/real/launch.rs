@@ -151,5 +151,5 @@ const FRUGAL: [(&str, &str); 11] = [
     ("--num-quic-endpoints", "1"),
 ];
 
-const LOG_FILTER: &str =
-    "warn,agave_validator=info,solana_core=info,agave_votor=info,solana_metrics=off";
+/// The pool that takes in Alpenglow votes tells of those that exclude each other in its most talkative level alone.
+const LOG_FILTER: &str = "warn,agave_validator=info,solana_core=info,agave_votor=info,agave_votor::consensus_pool_service=trace,solana_metrics=off";

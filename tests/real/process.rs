@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use testkit::netns::Namespace;
+
 use crate::until::until;
 
 /// Niceness: gets a tenth of what a thread of ordinary priority gets, so it is slow on a busy machine, not stopped.
@@ -25,7 +27,8 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts `argv` in its own process group with `env` added to ours; both outputs are appended to `log`.
+    /// Starts `argv` in its own process group with `env` added to ours; both outputs are appended to `log`. Without a
+    /// namespace it has the network of the calling thread.
     ///
     /// The process is killed when the calling thread ends, so call it from the thread that runs the test.
     pub(crate) fn spawn(
@@ -33,6 +36,7 @@ impl Process {
         argv: &[OsString],
         env: &[(OsString, OsString)],
         log: &Path,
+        namespace: Option<&Namespace>,
     ) -> Self {
         let output = File::options()
             .create(true)
@@ -56,6 +60,9 @@ impl Process {
                     _ => Err(io::Error::last_os_error()),
                 },
             );
+        }
+        if let Some(namespace) = namespace {
+            namespace.enter(&mut command);
         }
         let child = command
             .spawn()

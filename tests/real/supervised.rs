@@ -3,15 +3,12 @@
 //! One cluster a protocol, and one life in it, because starting a cluster takes longer than most of what is shown here. Every
 //! step says what it shows, and how long it took.
 
-use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use serde_json::Value;
 use validator_supervisor::authority::local::Local;
 use validator_supervisor::validator::ledger_lock;
 use validator_supervisor::validator::pubkey::Pubkey;
@@ -20,8 +17,8 @@ use validator_supervisor::validator::record::{self, VoteRecord};
 use crate::chain::Chain;
 use crate::cluster::Cluster;
 use crate::genesis::Protocol;
-use crate::node::Node;
 use crate::process::Process;
+use crate::supervisor::Supervisor;
 use crate::until::until;
 
 const UP_WITHIN: Duration = Duration::from_secs(180);
@@ -46,15 +43,15 @@ fn life(protocol: Protocol) {
     let cluster = Cluster::start(protocol);
     let lab = Lab::new(&cluster);
     let script = lab.start_script();
-    let mut supervisor = lab.start(&[script.into_os_string()]);
+    let mut supervisor = lab.node.start(&[script.into_os_string()]);
     lab.step(
         "a start script that execs the validator: up, unstaked and muted",
-        |lab| lab.await_role("standby"),
+        |lab| lab.node.await_role("standby"),
     );
     lab.step(
         "promoted: votes land on the chain through the gate",
         |lab| {
-            lab.must(&["promote", "--first-vote"]);
+            lab.node.must(&["promote", "--first-vote"]);
             lab.await_votes();
         },
     );
@@ -75,7 +72,7 @@ fn life(protocol: Protocol) {
     lab.step(
         "the disk is back: the node takes its term up again, votes land",
         |lab| {
-            lab.await_role("active");
+            lab.node.await_role("active");
             lab.await_votes();
         },
     );
@@ -83,11 +80,11 @@ fn life(protocol: Protocol) {
         "supervisor killed -9: the validator ends, no vote follows",
         |lab| lab.kill_supervisor(&mut supervisor),
     );
-    let supervisor = lab.start(&lab.node.argv());
+    let supervisor = lab.node.start(&lab.node.node.argv());
     lab.step(
         "started again, without a script: votes land from the record",
         |lab| {
-            lab.await_role("active");
+            lab.node.await_role("active");
             lab.await_votes();
         },
     );
@@ -95,7 +92,7 @@ fn life(protocol: Protocol) {
         lab.stop(supervisor)
     });
     lab.step("taken out: the bare validator votes on", Lab::vote_bare);
-    let _supervisor = lab.start(&lab.node.argv());
+    let _supervisor = lab.node.start(&lab.node.node.argv());
     lab.step(
         "put back: votes go on from the bare validator's record",
         Lab::go_on_from_bare,
@@ -106,79 +103,43 @@ fn life(protocol: Protocol) {
 struct Lab<'a> {
     cluster: &'a Cluster,
     chain: Chain,
-    node: Node,
+    node: Supervisor<'a>,
     identity: Pubkey,
-    dir: PathBuf,
     state: StateDisk,
 }
 
 impl<'a> Lab<'a> {
     fn new(cluster: &'a Cluster) -> Self {
-        let node = cluster.node("a");
-        let dir = node
-            .ledger()
-            .parent()
-            .expect("the ledger lies in the node's directory")
-            .to_owned();
-        let state = StateDisk::mount(dir.join("state"));
-        let lab = Self {
+        let node = Supervisor::new(cluster, "a");
+        let state = StateDisk::mount(node.state_dir());
+        // The ledger and all else the validator's command line says, a start script or not.
+        node.configure(&format!(
+            "[validator]\ncaught_up_within = 200\n[gate]\nhold_max = \"{}s\"\n",
+            HOLD_MAX.as_secs()
+        ));
+        Self {
             cluster,
             chain: cluster.chain(),
-            identity: node.staked.pubkey.parse().expect("a public key"),
+            identity: node.node.staked.pubkey.parse().expect("a public key"),
             state,
-            dir,
             node,
-        };
-        fs::write(lab.config(), lab.config_text()).expect("write the configuration");
-        lab
-    }
-
-    fn config(&self) -> PathBuf {
-        self.dir.join("config.toml")
-    }
-
-    /// The ledger and all else the validator's command line says, a start script or not.
-    fn config_text(&self) -> String {
-        format!(
-            "node = \"a\"\nstate_dir = \"{}\"\n\
-             [identity]\nlink = \"{}\"\nstaked = \"{}\"\nunstaked = \"{}\"\n\
-             [validator]\ncaught_up_within = 200\n\
-             [gate]\nhold_max = \"{}s\"\n\
-             [control]\nsocket = \"{}\"\n",
-            self.state.0.display(),
-            self.node.identity_link().display(),
-            self.node.staked.path.display(),
-            self.node.unstaked.path.display(),
-            HOLD_MAX.as_secs(),
-            self.socket().display(),
-        )
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.dir.join("ctl.sock")
+        }
     }
 
     fn start_script(&self) -> PathBuf {
         let words: Vec<String> = self
             .node
+            .node
             .argv()
             .iter()
             .map(|word| format!("'{}'", word.display()))
             .collect();
-        let path = self.dir.join("start.sh");
+        let path = self.node.dir().join("start.sh");
         fs::write(&path, format!("#!/bin/sh\nexec {}\n", words.join(" ")))
             .expect("write the start script");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
             .expect("make the start script executable");
         path
-    }
-
-    fn start(&self, command: &[OsString]) -> Process {
-        let supervisor = env!("CARGO_BIN_EXE_supervisor");
-        let mut argv: Vec<OsString> = [supervisor, "run", "--config"].map(OsString::from).to_vec();
-        argv.extend([self.config().into_os_string(), "--".into()]);
-        argv.extend_from_slice(command);
-        self.cluster.spawn("a", &argv, &self.node.env())
     }
 
     fn step(&self, what: &str, run: impl FnOnce(&Self)) {
@@ -191,43 +152,6 @@ impl<'a> Lab<'a> {
         );
     }
 
-    fn ctl(&self, words: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_supervisor"));
-        command
-            .arg("ctl")
-            .arg("--socket")
-            .arg(self.socket())
-            .args(words);
-        command.output().expect("run supervisor ctl")
-    }
-
-    #[track_caller]
-    fn must(&self, words: &[&str]) {
-        let output = self.ctl(words);
-        let said = [output.stdout, output.stderr].concat();
-        assert!(
-            output.status.success(),
-            "ctl {words:?}: {}: {}",
-            output.status,
-            String::from_utf8_lossy(&said)
-        );
-    }
-
-    fn status(&self) -> Option<Value> {
-        let mut line: Value =
-            serde_json::from_slice(&self.ctl(&["--json", "status"]).stdout).ok()?;
-        Some(line["status"].take())
-            .filter(|status| !status.is_null())
-            .or(Some(line))
-    }
-
-    #[track_caller]
-    fn await_role(&self, role: &str) {
-        until(&format!("the role {role}"), UP_WITHIN, || {
-            self.status().filter(|status| status["role"] == role)
-        });
-    }
-
     #[track_caller]
     fn await_votes(&self) {
         let now = self.chain.slot().expect("the bootstrap answers");
@@ -236,7 +160,8 @@ impl<'a> Lab<'a> {
     }
 
     fn commits(&self) -> u64 {
-        self.status()
+        self.node
+            .status()
             .and_then(|status| status["gate"]["commits"].as_u64())
             .expect("a status")
     }
@@ -252,7 +177,7 @@ impl<'a> Lab<'a> {
     }
 
     fn demote_and_promote(&self) {
-        self.must(&["demote"]);
+        self.node.must(&["demote"]);
         let before = self.record();
         self.chain
             .assert_no_vote_of_ours_after(before.last_slot, WATCHED_SLOTS);
@@ -261,7 +186,7 @@ impl<'a> Lab<'a> {
             before.sha256,
             "a record was committed after the demotion"
         );
-        self.must(&["promote"]);
+        self.node.must(&["promote"]);
         self.await_votes();
         record::may_follow(&self.record(), &before)
             .expect("the record goes on from the one before");
@@ -270,7 +195,8 @@ impl<'a> Lab<'a> {
     fn hold_a_commit(&self) {
         self.state.make_read_only();
         until("a vote waits", VOTES_WITHIN, || {
-            self.status()
+            self.node
+                .status()
                 .filter(|status| status["gate"]["waiting"] == 1)
         });
         let (commits, last) = (self.commits(), self.record().last_slot);
@@ -290,14 +216,17 @@ impl<'a> Lab<'a> {
         self.state.make_writable();
         self.await_votes();
         assert!(self.commits() > commits);
-        assert_eq!(self.status().expect("a status")["validator"]["restarts"], 0);
+        assert_eq!(
+            self.node.status().expect("a status")["validator"]["restarts"],
+            0
+        );
     }
 
     fn refuse_a_commit(&self) {
-        let pid = self.status().expect("a status")["validator"]["pid"].as_u64();
+        let pid = self.node.status().expect("a status")["validator"]["pid"].as_u64();
         self.state.make_read_only();
         until("the validator has exited", UP_WITHIN, || {
-            self.status().filter(|status| {
+            self.node.status().filter(|status| {
                 status["gate"]["refused"].as_u64() > Some(0)
                     && status["validator"]["pid"].as_u64() != pid
             })
@@ -326,8 +255,8 @@ impl<'a> Lab<'a> {
 
     /// As the README says: point the link, start the validator.
     fn vote_bare(&self) {
-        self.node.point_link_at(&self.node.staked.path);
-        let mut validator = self.cluster.start_bare(&self.node);
+        self.node.node.point_link_at(&self.node.node.staked.path);
+        let mut validator = self.cluster.start_bare(&self.node.node);
         self.await_votes();
         validator.signal(libc::SIGTERM);
         validator.wait(UP_WITHIN);
@@ -336,21 +265,22 @@ impl<'a> Lab<'a> {
     fn go_on_from_bare(&self) {
         let bare = self
             .node
+            .node
             .last_recorded_slot()
             .expect("the bare validator has voted");
         assert!(
             bare > self.record().last_slot,
             "the bare validator's votes are not newer"
         );
-        self.await_role("active");
+        self.node.await_role("active");
         self.await_votes();
         assert!(self.record().last_slot > bare);
-        assert_eq!(self.status().expect("a status")["gate"]["refused"], 0);
+        assert_eq!(self.node.status().expect("a status")["gate"]["refused"], 0);
     }
 
     fn await_no_validator(&self) {
         until("the validator has ended", UP_WITHIN, || {
-            ledger_lock::user_of(self.node.ledger())
+            ledger_lock::user_of(self.node.node.ledger())
                 .expect("the ledger's lock is readable")
                 .is_none()
                 .then_some(())

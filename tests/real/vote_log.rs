@@ -51,13 +51,27 @@ impl VoteLog {
 
     /// The longest time in which no new vote of ours showed, between the first and the last that did.
     pub(crate) fn longest_silence(&self) -> Duration {
+        self.silences()
+            .map(|(_, lasted)| lasted)
+            .max()
+            .unwrap_or_default()
+    }
+
+    /// The longest of these times among those that ended after `since`.
+    pub(crate) fn longest_silence_since(&self, since: Instant) -> Duration {
+        let silences = self.silences().filter(|(ended, _)| *ended > since);
+        silences.map(|(_, lasted)| lasted).max().unwrap_or_default()
+    }
+
+    /// The times between one new vote and the next: when each ended, and how long it was.
+    fn silences(&self) -> impl Iterator<Item = (Instant, Duration)> {
         let mut times: BTreeMap<u64, Instant> = BTreeMap::new();
         for seen in self.seen().values() {
             times.entry(seen.vote.last_vote).or_insert(seen.at);
         }
-        let times: Vec<Instant> = times.into_values().collect();
-        let gaps = times.windows(2).map(|pair| pair[1].duration_since(pair[0]));
-        gaps.max().unwrap_or_default()
+        let next = times.clone().into_values().skip(1);
+        let pairs = times.into_values().zip(next);
+        pairs.map(|(before, at)| (at, at.duration_since(before)))
     }
 
     /// Every slot that was our last vote in some block, with the first block that showed it.

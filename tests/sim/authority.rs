@@ -7,7 +7,7 @@ use crate::record::Record;
 use crate::store::{Call, Reply, TTL_MS};
 use crate::world::{Event, World};
 use validator_supervisor::engine::values::{Identity, Millis, OpId, RecordMark, Term};
-use validator_supervisor::engine::{AuthorityNews, Input, Outcome};
+use validator_supervisor::engine::{AuthorityNews, GateFacts, Input, Outcome};
 
 const CALL_MS: u64 = 150;
 const TRIES: u32 = 2;
@@ -247,12 +247,6 @@ impl World {
                 sup.client.held = None;
                 Outcome::Done
             }
-            // The first try may have been the one that did it.
-            Some(Reply::Refused(_))
-                if job.tries > 0 && matches!(job.call, Call::Release { .. }) =>
-            {
-                Outcome::Done
-            }
             Some(Reply::Refused(why)) => Outcome::Refused(why),
             Some(other) => Outcome::Failed(format!("{other:?}")),
         };
@@ -419,31 +413,33 @@ impl World {
         };
         sup.client.watched += 1;
         let held = sup.client.held;
+        let knows_none = sup.engine.last_committed().is_none();
+        if let Some((record, _)) = self.store.record.as_ref().filter(|_| knows_none) {
+            // What the watch has read is kept, and known as the newest record.
+            let last = Some(record.mark);
+            let input = Input::Gate(GateFacts { last, waiting: 0 });
+            self.after(0, Event::Tell { node, life, input });
+        }
         if let Some(term) = held
             && change.revision > term.0
         {
             self.term_lost(node, life, term);
         }
-        let news = match (change.holder, change.passed_by) {
-            (Some((holder, term)), Some(from)) if holder == node => {
-                if let Some(sup) = &mut self.nodes[node].sup {
-                    sup.client.held = Some(term);
-                }
-                AuthorityNews::Passed {
-                    term,
-                    from: self.name(from),
-                }
+        let holder = change.holder.map(|(holder, _)| self.name(holder));
+        let mut news = vec![AuthorityNews::Holder(holder)];
+        if let (Some((holder, term)), Some(from)) = (change.holder, change.passed_by)
+            && holder == node
+        {
+            if let Some(sup) = &mut self.nodes[node].sup {
+                sup.client.held = Some(term);
             }
-            (holder, _) => AuthorityNews::Holder(holder.map(|(holder, _)| self.name(holder))),
-        };
-        self.after(
-            0,
-            Event::Tell {
-                node,
-                life,
-                input: Input::Authority(news),
-            },
-        );
+            let from = self.name(from);
+            news.push(AuthorityNews::Passed { term, from });
+        }
+        for news in news {
+            let input = Input::Authority(news);
+            self.after(0, Event::Tell { node, life, input });
+        }
         self.spread_changes();
     }
 

@@ -147,7 +147,10 @@ impl World {
                 first_vote: self.rng.chance(30),
                 accept_double_vote_risk: false,
             }),
-            5 | 6 => Command::Handover { to: None },
+            5 | 6 => Command::Handover {
+                to: None,
+                at_once: true,
+            },
             7 => Command::Resume,
             8 => Command::Restart,
             _ => Command::Pause {
@@ -222,7 +225,13 @@ impl World {
         let stall = self.rng.within(400, 2_000);
         let (there, back) = (self.rng.within(400, 1_200), self.rng.within(20, 400));
         self.nodes[node].trouble.stalled = self.now + stall;
-        self.ask(node, Command::Handover { to: None });
+        self.ask(
+            node,
+            Command::Handover {
+                to: None,
+                at_once: true,
+            },
+        );
         let promote = Command::Promote(PromoteFlags::default());
         self.after(
             there,

@@ -59,6 +59,9 @@ pub(crate) struct Sup {
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
     pub(crate) vote: VoteGate,
+    /// Not opened yet for a child that started staked: what comes waits.
+    pub(crate) holding: bool,
+    pub(crate) held_since: Option<u64>,
     pub(crate) waiting: Option<Waiting>,
     pub(crate) closing: Option<(OpId, u64)>,
     pub(crate) busy_at: u64,

@@ -9,7 +9,9 @@ use crate::world::{Admin, Event, World};
 use validator_supervisor::engine::values::{
     Command, Identity, Millis, OpId, PromoteFlags, RequestId, Role, Verdict,
 };
-use validator_supervisor::engine::{Effect, Engine, Input, Memory, Observation, Outcome};
+use validator_supervisor::engine::{
+    Effect, Engine, Input, Leads, Memory, Observation, Outcome, PeerFacts,
+};
 
 impl World {
     /// Starts a supervisor, which first ends what an earlier one left behind.
@@ -181,6 +183,7 @@ impl World {
                         .vote
                         .open(term, n.disk.record.as_ref().map(|record| record.mark));
                     sup.gate.closing = None;
+                    sup.gate.holding = false;
                     if sup.client.lease_until > 0 {
                         sup.gate.vote.lease(Millis(sup.client.lease_until));
                     }
@@ -273,6 +276,10 @@ impl World {
                 Outcome::Refused("the exec failed".into()),
             );
         }
+        if let Some(sup) = &mut self.nodes[node].sup {
+            sup.gate.holding = sup.engine.child_identity() == Some(Identity::Staked);
+            sup.gate.held_since = None;
+        }
         self.spawn(node);
         self.done(node, life, op, 2, Outcome::Done);
     }
@@ -325,6 +332,7 @@ impl World {
             return self.after(quiet_ms, Event::GateQuiet { node, life, op });
         }
         sup.gate.vote.close();
+        sup.gate.holding = false;
         if let Some(pid) = sup.gate.waiting.take().map(|waiting| waiting.pid) {
             self.refuse_vote(node, pid);
         }
@@ -472,6 +480,8 @@ impl World {
         };
         self.tell(node, life, Input::Observed(own));
         self.tell(node, life, Input::Observed(cluster));
+        let leads = Observation::Leads(Leads::Never);
+        self.tell(node, life, Input::Observed(leads));
         if !cut && chain_vote > 0 {
             self.tell(
                 node,
@@ -501,13 +511,15 @@ impl World {
             {
                 continue;
             }
-            let (ready, role) = (sup.engine.role() == Role::Standby, sup.engine.role());
-            let active_term = sup.engine.term().filter(|_| role == Role::Active);
-            let seen = Observation::Peer {
+            let (role, asks) = (sup.engine.role(), sup.engine.asks_for_term());
+            let ready = role == Role::Standby || (role == Role::Parked && asks);
+            let seen = Observation::Peer(PeerFacts {
                 node: self.name(other),
-                ready,
-                active_term,
-            };
+                ready: if ready { Ok(()) } else { Err(role.to_string()) },
+                priority: 0,
+                active_term: sup.engine.term().filter(|_| role == Role::Active),
+                asks,
+            });
             self.after(
                 10,
                 Event::Tell {

@@ -141,6 +141,14 @@ impl World {
                 },
             );
         };
+        if sup.gate.holding {
+            let since = *sup.gate.held_since.get_or_insert(now);
+            return if now < since + HOLD_MAX_MS {
+                self.after(20, Event::AtGate { node, pid })
+            } else {
+                self.refuse_vote(node, pid)
+            };
+        }
         sup.gate.busy_at = now;
         match sup.gate.vote.admit(kind, slot) {
             Err(_) => self.refuse_vote(node, pid),

@@ -554,6 +554,9 @@ fn new_node(index: usize, local: bool, rng: &mut Rng) -> Node {
     let timing = Timing {
         step_ms: 400,
         promote_ms: 4_000,
+        handover_ms: 2_000,
+        clear_slots: 12,
+        clear_within_ms: 20_000,
         gate_quiet_ms: 60,
         start_ms: 6_000,
         exit_ms: 600,

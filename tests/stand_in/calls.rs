@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Instant, UNIX_EPOCH};
 use testkit::http::Failure;
 use testkit::keys;
+use testkit::wire::now_us;
 
 type Outcome = Result<Value, Failure>;
 
@@ -113,6 +114,7 @@ fn set_identity(node: &Node, key: SigningKey, tower: bool, history: bool) -> Out
         let mut shared = node.shared();
         shared.identity = key;
         shared.identity_since = Instant::now();
+        shared.outset_us = now_us();
     }
     link::announce(node);
     node.log

@@ -1,7 +1,7 @@
 //! The command line, in the form of agave-validator's.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use testkit::faults::Faults;
 use testkit::keys;
 
@@ -61,6 +61,11 @@ impl Flags {
             given_faults,
             faults_file: given.of_stand_in("faults").map(PathBuf::from),
         })
+    }
+
+    /// Vote histories are always in the ledger (agave-validator 4.2.2, `commands/run/execute.rs`); towers where `--tower` says.
+    pub(crate) fn records(&self, alpenglow: bool) -> &Path {
+        if alpenglow { &self.ledger } else { &self.tower }
     }
 
     /// The faults in force at this moment.

@@ -82,13 +82,16 @@ fn read(node: &Arc<Node>, stream: TcpStream, slots: &Sender<ClusterState>) {
 
 /// Of two instances with one identity, the one with the older outset finds itself the duplicate.
 fn has_newer_instance(node: &Node, cluster: &ClusterState) -> bool {
-    let identity = keys::address(&node.shared().identity);
+    let (identity, outset_us) = {
+        let shared = node.shared();
+        (keys::address(&shared.identity), shared.outset_us)
+    };
     let others = cluster
         .peers
         .iter()
-        .filter(|peer| peer.instance != node.instance);
+        .filter(|peer| peer.instance.pid != node.instance.pid);
     let mut same = others.filter(|peer| peer.identity == identity);
-    same.any(|peer| peer.instance.outset_us > node.instance.outset_us)
+    same.any(|peer| peer.instance.outset_us > outset_us)
 }
 
 fn end_as_duplicate(node: &Node) {

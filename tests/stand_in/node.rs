@@ -28,6 +28,8 @@ pub(crate) struct Shared {
     /// What gossip shows. The voting thread follows later.
     pub(crate) identity: SigningKey,
     pub(crate) identity_since: Instant,
+    /// Of the identity: taking one makes this the newest instance of it (solana-gossip, `hot_swap_pubkey`).
+    pub(crate) outset_us: u64,
     /// None: muted.
     pub(crate) voters: Vec<SigningKey>,
     pub(crate) running: bool,
@@ -58,6 +60,7 @@ impl Node {
         let shared = Shared {
             identity,
             identity_since: Instant::now(),
+            outset_us: instance.outset_us,
             voters,
             running: false,
             cluster: None,
@@ -98,9 +101,14 @@ impl Node {
     /// As gossip shows it. The gossip port is made up: every process has its own pid.
     pub(crate) fn peer(&self) -> Peer {
         let port = 1_024 + (self.instance.pid % 60_000) as u16;
+        let shared = self.shared();
+        let instance = Instance {
+            outset_us: shared.outset_us,
+            ..self.instance.clone()
+        };
         Peer {
-            identity: keys::address(&self.shared().identity),
-            instance: self.instance.clone(),
+            identity: keys::address(&shared.identity),
+            instance,
             gossip: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
             rpc: self.flags.rpc,
             version: self.version().to_owned(),

@@ -226,7 +226,7 @@ pub(crate) fn load_record_of(
     std::fs::create_dir_all(&node.flags.tower).map_err(io)?;
     let path = node
         .flags
-        .tower
+        .records(alpenglow)
         .join(record::file_name(alpenglow, identity));
     let bytes = std::fs::read(path).map_err(io)?;
     record::from_bytes(alpenglow, identity, &bytes)

@@ -57,10 +57,11 @@ pub(crate) fn run(node: &Node, jobs: &Receiver<Job>) {
 /// Neither file nor directory is synced: the real one does not either.
 fn store(node: &Node, job: &Job) -> io::Result<()> {
     let identity = keys::address(&job.key);
+    let alpenglow = node.flags.alpenglow;
     let path = node
         .flags
-        .tower
-        .join(record::file_name(node.flags.alpenglow, &identity));
+        .records(alpenglow)
+        .join(record::file_name(alpenglow, &identity));
     let fresh = path.with_extension("bin.new");
     File::create(&fresh)?.write_all(&record::to_bytes(&job.key, &job.state))?;
     std::fs::rename(fresh, path)

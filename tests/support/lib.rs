@@ -12,20 +12,41 @@
 //! - [`keys`]: keypair files
 //! - [`faults`]: the trouble that a stand-in can be asked for
 //! - [`stand_in`]: starting stand-ins
+//! - [`node`]: starting supervisors around them
 //! - [`http`], [`rpc`]: JSON-RPC over HTTP, and its answers
+//! - [`children`]: programs that end with the test
+//! - [`lone_rpc`]: an RPC node that says what it is told
+//! - [`etcd`]: real etcd servers
+//! - [`certificates`]: sound and flawed ones
+//! - [`netns`]: networks of the test's own
+//! - [`wall_clock`]: the wall clock of chosen programs
 
+pub mod certificates;
 pub mod chain;
 mod chain_link;
 mod chain_shared;
 mod chain_state;
+pub mod children;
 pub mod encode;
+pub mod etcd;
+mod etcd_faults;
+mod etcd_gateway;
+mod etcd_member;
+mod etcd_options;
 pub mod faults;
 pub mod history;
 pub mod http;
 pub mod judge;
 pub mod keys;
+pub mod lone_rpc;
+mod net_switch;
+pub mod netns;
+mod network;
+pub mod node;
 pub mod record;
 pub mod rpc;
 pub mod stand_in;
 pub mod tower;
+mod tun;
+pub mod wall_clock;
 pub mod wire;

@@ -49,6 +49,11 @@ impl Protocol {
 /// # Errors
 /// It is not there and cannot be built.
 pub fn binary() -> io::Result<PathBuf> {
+    example("stand-in-validator", "stand-in-validator")
+}
+
+/// The `file` that the project's example `name` is built as.
+pub(crate) fn example(name: &str, file: &str) -> io::Result<PathBuf> {
     let own = std::env::current_exe()?;
     // target/<profile>/deps/<test>, target/<profile>/examples/<example> or target/<profile>/<binary>.
     let profile = own
@@ -56,17 +61,17 @@ pub fn binary() -> io::Result<PathBuf> {
         .skip(1)
         .find(|dir| !dir.ends_with("deps") && !dir.ends_with("examples"));
     let profile = profile.ok_or_else(|| io::Error::other("this program is in no directory"))?;
-    let binary = profile.join("examples/stand-in-validator");
-    if !binary.exists() {
-        build(profile)?;
+    let built = profile.join("examples").join(file);
+    if !built.exists() {
+        build(profile, name)?;
     }
-    Ok(binary)
+    Ok(built)
 }
 
-fn build(profile: &Path) -> io::Result<()> {
+fn build(profile: &Path, name: &str) -> io::Result<()> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
-    cargo.args(["build", "--example", "stand-in-validator"]);
+    cargo.args(["build", "--example", name]);
     cargo.current_dir(root.unwrap_or(Path::new(".")));
     if profile.ends_with("release") {
         cargo.arg("--release");
@@ -74,9 +79,9 @@ fn build(profile: &Path) -> io::Result<()> {
     if cargo.status()?.success() {
         return Ok(());
     }
-    Err(io::Error::other(
-        "cargo build --example stand-in-validator failed",
-    ))
+    Err(io::Error::other(format!(
+        "cargo build --example {name} failed"
+    )))
 }
 
 /// One stand-in with directories of its own under `dir`: `ledger`, `tower`, `faults`, `log`, the
@@ -146,10 +151,9 @@ impl StandIn {
     #[must_use]
     pub fn record(&self) -> PathBuf {
         let identity = keys::address(&self.staked);
-        self.path("tower").join(crate::record::file_name(
-            self.protocol.is_alpenglow(),
-            &identity,
-        ))
+        let alpenglow = self.protocol.is_alpenglow();
+        let directory = self.path(if alpenglow { "ledger" } else { "tower" });
+        directory.join(crate::record::file_name(alpenglow, &identity))
     }
 
     /// The command line after the binary, in the form of agave-validator's.

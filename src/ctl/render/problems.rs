@@ -59,6 +59,12 @@ fn of_validator(status: &Status) -> Option<String> {
         let is_expected = matches!(status.role, Role::Starting | Role::Stopping);
         return (!is_expected).then(|| "validator is not running".into());
     }
+    if let Some(trouble) = &child.rpc_trouble {
+        return Some(format!(
+            "validator's RPC does not answer: {}",
+            clean(trouble)
+        ));
+    }
     match (child.healthy, status.role) {
         (Some(false), Role::Starting | Role::CatchingUp | Role::Stopping) => None,
         (Some(false), _) => Some(match child.slots_behind {

@@ -216,6 +216,10 @@ fn peer_line(peer: &PeerStatus) -> String {
         || "never seen".into(),
         |ms| format!("seen {} ago", span_ms(ms)),
     ));
+    parts.extend(
+        peer.paused_until
+            .map(|until| format!("paused until {until}")),
+    );
     parts.join(SEPARATOR)
 }
 

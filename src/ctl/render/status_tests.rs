@@ -44,6 +44,7 @@ fn active() -> Status {
             healthy: Some(true),
             slot: Some(312_345_680),
             slots_behind: Some(0),
+            rpc_trouble: None,
             restarts: 1,
         },
         peers: vec![
@@ -54,6 +55,7 @@ fn active() -> Status {
                 slots_behind: Some(2),
                 record_slot: Some(312_345_676),
                 seen_ms: Some(430),
+                paused_until: Some(Timestamp::from_unix_ms(NOW + 60_000)),
             },
             PeerStatus {
                 node: "waw-1".into(),
@@ -62,6 +64,7 @@ fn active() -> Status {
                 slots_behind: None,
                 record_slot: None,
                 seen_ms: None,
+                paused_until: None,
             },
         ],
         paused_until: None,
@@ -115,7 +118,7 @@ record     tower · slot 312345678 · seq 88001 · sha256 0123456789ab…
 gate       28800 commits · 0 refused · 1 waiting · p50 380us, p99 1.9ms, max 12ms
 validator  agave 4.2.2 · pid 4242 · healthy · slot 312345680 · 0 behind · 1 restart
 carries    the staked identity
-peers      ams-1 standby · healthy · 2 behind · record at slot 312345676 · seen 0.4s ago
+peers      ams-1 standby · healthy · 2 behind · record at slot 312345676 · seen 0.4s ago · paused until 2026-03-01T00:01:00.000Z
            waw-1 role unknown · health unknown · never seen
 leads      slot 312346000, 320 ahead
 "

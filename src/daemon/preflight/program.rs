@@ -7,13 +7,14 @@ use super::{Findings, Level};
 use crate::validator::command_line::CommandLine;
 use crate::validator::process;
 
+/// `program` is what [`find_program`] has found for the first word of `argv`.
 pub(super) fn command(
     findings: &mut Findings,
+    program: Result<PathBuf, String>,
     argv: &[OsString],
     line: &CommandLine,
 ) -> Option<process::CommandLine> {
-    let (program, args) = argv.split_first()?;
-    let path = findings.need("command", find_program(program))?;
+    let path = findings.need("command", program)?;
     findings.need("command", without_file_capabilities(&path))?;
     if line.identity_is_asked_for {
         findings.add(
@@ -44,12 +45,12 @@ pub(super) fn command(
     );
     Some(process::CommandLine {
         program: path.into_os_string(),
-        args: args.to_vec(),
+        args: argv.get(1..).unwrap_or_default().to_vec(),
     })
 }
 
 /// As the shell would find it.
-fn find_program(program: &OsString) -> Result<PathBuf, String> {
+pub(super) fn find_program(program: &OsString) -> Result<PathBuf, String> {
     let given = Path::new(program);
     let found = if given.components().count() > 1 {
         given.to_owned()
@@ -120,7 +121,7 @@ mod tests {
         let argv: Vec<OsString> = words.iter().map(OsString::from).collect();
         let line = CommandLine::read(&argv, Path::new("/"));
         let mut findings = Findings::default();
-        let _ = command(&mut findings, &argv, &line);
+        let _ = command(&mut findings, find_program(&argv[0]), &argv, &line);
         findings.errors()
     }
 

@@ -10,7 +10,7 @@ const RISK: Command = Command::Promote(PromoteFlags {
     accept_double_vote_risk: true,
 });
 
-fn chain(slot: u64) -> Input {
+pub(super) fn chain(slot: u64) -> Input {
     Input::Observed(Observation::ChainVote { slot })
 }
 
@@ -228,8 +228,9 @@ fn a_single_node_that_came_up_behind_the_chain_stops() {
     rig.tell(Outcome::Durable(Some(mark(7, 9, 90))));
     rig.done();
     rig.done();
-    rig.done();
     rig.feed(Input::ChildReady);
+    assert_eq!(rig.feed(chain(90)), ["open gate 8"]);
+    assert_eq!(rig.done(), ["starting -> promoting: child-up-holding"]);
     assert_eq!(rig.feed(chain(90)), [""; 0]);
     assert_eq!(
         rig.feed(chain(91))[2],

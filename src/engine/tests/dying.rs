@@ -151,3 +151,186 @@ fn deaths_long_ago_do_not_count() {
         rig.done();
     }
 }
+
+#[test]
+fn a_demotion_after_the_last_death_allowed_does_not_end_the_supervisor() {
+    let mut rig = Rig::active(true);
+    for term in [8, 9] {
+        rig.feed(CRASH);
+        if term == 9 {
+            break;
+        }
+        rig.wait();
+        rig.held(term);
+        rig.tell(Outcome::Durable(Some(mark(7, 100, 100))));
+        rig.done();
+        rig.done();
+        rig.done();
+        rig.feed(Input::ChildReady);
+    }
+    let (due, _) = rig.engine.next_deadline().unwrap();
+    assert_eq!(rig.engine.restarts(), 2);
+    rig.now = rig.now.plus(50);
+    assert_eq!(
+        rig.ask(2, Command::Demote),
+        ["remember parked=true", "release 0"]
+    );
+    let release = rig.engine.pending;
+    rig.op = rig.engine.remembering.map(|(op, _)| op);
+    rig.done();
+    rig.op = release;
+    assert_eq!(rig.done(), ["answer 2 Done"]);
+    assert_eq!(rig.engine.restarts(), 2);
+    let next = rig.engine.next_deadline();
+    assert_eq!(next, Some((due, crate::engine::Reason::Backoff)));
+    assert_eq!(rig.wait(), ["link unstaked"]);
+}
+
+#[test]
+fn the_kill_of_a_demotion_while_the_child_comes_up_counts_as_no_death() {
+    let mut only_one = setup(true);
+    only_one.timing.restart_max = 1;
+    let mut rig = Rig::active(true);
+    rig.feed(Input::Reconfigured(Box::new(only_one)));
+    rig.feed(CRASH);
+    rig.wait();
+    rig.held(8);
+    rig.tell(Outcome::Durable(Some(mark(7, 100, 100))));
+    rig.done();
+    rig.done();
+    assert_eq!(
+        rig.ask(2, Command::Demote),
+        ["remember parked=true", "progress 2", "kill"]
+    );
+    assert!(rig.engine.wants_child_to_end());
+    rig.op = rig.engine.remembering.map(|(op, _)| op);
+    rig.done();
+    assert_eq!(rig.feed(Input::ChildExited(Exit::Signal(9))), ["release 8"]);
+    assert_eq!(rig.done(), ["answer 2 Done"]);
+    assert_eq!(
+        (rig.engine.role(), rig.engine.restarts()),
+        (Role::Starting, 1)
+    );
+    assert_eq!(rig.wait(), ["link unstaked"]);
+}
+
+#[test]
+fn a_demotion_does_not_pardon_a_child_that_was_being_killed_for_its_own_failure() {
+    let mut rig = Rig::active(true);
+    rig.feed(CRASH);
+    rig.wait();
+    rig.held(8);
+    rig.tell(Outcome::Durable(Some(mark(7, 100, 100))));
+    rig.done();
+    rig.done();
+    rig.done();
+    assert_eq!(rig.wait(), ["page", "kill"]);
+    assert_eq!(
+        rig.ask(2, Command::Demote),
+        ["remember parked=true", "kill"]
+    );
+    rig.feed(Input::ChildExited(Exit::Signal(9)));
+    rig.op = rig.engine.pending;
+    rig.done();
+    assert_eq!(rig.engine.restarts(), 2);
+}
+
+#[test]
+fn a_promotion_whose_child_dies_is_not_answered_while_the_node_goes_on_by_itself() {
+    let mut rig = Rig::awaiting_switch(true);
+    let effects = rig.engine.step(rig.now, CRASH);
+    let [_, Effect::Progress { text, .. }] = &effects[..] else {
+        panic!("{effects:?}");
+    };
+    assert_eq!(
+        text,
+        "the validator ended during the promotion (exit code 1); it is started again and votes by itself, which `supervisor ctl demote` prevents"
+    );
+    rig.wait();
+    rig.held(8);
+    rig.tell(Outcome::Durable(Some(mark(7, 100, 100))));
+    rig.done();
+    rig.done();
+    rig.done();
+    assert_eq!(
+        rig.feed(Input::ChildReady),
+        ["starting -> promoting: child-up-holding", "progress 1"]
+    );
+    assert_eq!(
+        rig.votes(101),
+        ["promoting -> active: first-vote", "answer 1 Done"]
+    );
+}
+
+/// The text of the one answer among these effects.
+fn answered(effects: &[Effect]) -> String {
+    let mut texts = effects.iter().filter_map(|effect| match effect {
+        Effect::Answer { text, .. } => Some(text.clone()),
+        _ => None,
+    });
+    match (texts.next(), texts.next()) {
+        (Some(text), None) => text,
+        _ => panic!("{effects:?}"),
+    }
+}
+
+#[test]
+fn a_promotion_whose_child_died_is_answered_when_the_node_gives_it_up() {
+    let mut rig = Rig::awaiting_switch(true);
+    rig.feed(CRASH);
+    let demoted = rig
+        .engine
+        .step(rig.now, Input::Asked(RequestId(2), Command::Demote));
+    assert_eq!(
+        answered(&demoted),
+        "an operator wants this node to stop voting"
+    );
+
+    let mut rig = Rig::awaiting_switch(false);
+    let died = rig.engine.step(rig.now, CRASH);
+    assert_eq!(
+        answered(&died),
+        "The validator ended during the promotion (exit code 1)."
+    );
+
+    let mut rig = Rig::awaiting_switch(true);
+    rig.feed(CRASH);
+    rig.wait();
+    rig.held(8);
+    rig.tell(Outcome::Durable(None));
+    rig.done();
+    rig.done();
+    rig.feed(Input::ChildReady);
+    let op = rig.op.unwrap();
+    let up = rig.engine.step(rig.now, Input::Done(op, Outcome::Done));
+    assert_eq!(
+        answered(&up),
+        "this node held the term and cannot take it up again: its record is not on this disk"
+    );
+}
+
+#[test]
+fn a_forced_demotion_says_that_the_child_was_killed_and_why() {
+    let mut rig = Rig::active(false);
+    rig.demote(2);
+    rig.done();
+    rig.fails();
+    rig.wait();
+    rig.feed(Input::ChildExited(Exit::Signal(9)));
+    rig.done();
+    rig.done();
+    let why = rig.engine.explain(rig.now);
+    assert_eq!(why.because, "The validator ended during the demotion.");
+    assert_eq!(
+        why.detail,
+        "the supervisor killed it: setting the unstaked identity: it broke"
+    );
+    assert_eq!(rig.engine.restarts(), 0);
+
+    let mut rig = Rig::active(false);
+    rig.demote(2);
+    rig.feed(CRASH);
+    rig.done();
+    rig.done();
+    assert_eq!(rig.engine.explain(rig.now).detail, "exit code 1");
+}

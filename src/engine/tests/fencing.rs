@@ -66,6 +66,31 @@ fn the_end_of_the_lease_kills_a_child_that_has_not_left() {
 }
 
 #[test]
+fn a_term_that_is_lost_after_the_margin_still_bounds_the_childs_stay_by_its_lease() {
+    let mut rig = Rig::active(false);
+    rig.now = rig.now.plus(4_000);
+    assert_eq!(
+        rig.feed(Input::Tick),
+        ["active -> fenced: lease-ran-out", "close gate after 0"]
+    );
+    assert_eq!(rig.done(), ["mute"]);
+    assert_eq!(
+        rig.feed(Input::Authority(AuthorityNews::TermLost(Term(7)))),
+        [""; 0]
+    );
+    let (at, reason) = rig
+        .engine
+        .lease_deadline()
+        .unwrap_or((Millis(0), crate::engine::Reason::Step));
+    assert_eq!(
+        (at.since(rig.now), reason),
+        (1_000, crate::engine::Reason::LeaseEnd)
+    );
+    rig.now = at;
+    assert_eq!(rig.feed(Input::ChildReady), ["page", "kill"]);
+}
+
+#[test]
 fn nothing_begins_under_a_lease_that_ended_in_a_suspend() {
     let mut rig = Rig::standby(false);
     rig.ask(1, PROMOTE);
@@ -83,14 +108,33 @@ fn nothing_begins_under_a_lease_that_ended_in_a_suspend() {
 }
 
 #[test]
+fn a_promotion_that_is_fenced_leaves_the_others_time_to_try() {
+    let mut rig = Rig::standby(false);
+    rig.reads_well();
+    rig.feed(Input::Authority(AuthorityNews::Holder(None)));
+    assert_eq!(rig.wait(), ["standby -> promoting: holder-gone", "acquire"]);
+    rig.held(7);
+    rig.feed(Input::Authority(AuthorityNews::TermLost(Term(7))));
+    rig.feed(Input::Authority(AuthorityNews::Holder(None)));
+    for _ in 0..2 {
+        rig.reads_well();
+    }
+    assert_eq!(rig.engine.role(), Role::Standby);
+    let due = rig
+        .engine
+        .next_deadline()
+        .map(|(at, reason)| (at.since(rig.now), reason));
+    assert_eq!(due, Some((200, crate::engine::Reason::Takeover)));
+}
+
+#[test]
 fn a_peer_with_a_higher_term_wins_and_one_with_a_lower_does_not() {
     let mut rig = Rig::active(false);
     let says = |term| {
-        Input::Observed(Observation::Peer {
-            node: name("b"),
-            ready: false,
+        Input::Observed(Observation::Peer(PeerFacts {
             active_term: Some(Term(term)),
-        })
+            ..peer("b", false)
+        }))
     };
     assert_eq!(rig.feed(says(6)), [""; 0]);
     assert_eq!(

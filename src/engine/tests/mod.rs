@@ -4,6 +4,7 @@ mod chain;
 mod demoting;
 mod dying;
 mod fencing;
+mod handover;
 mod operators;
 mod promoting;
 mod starting;
@@ -12,7 +13,7 @@ mod troubles;
 mod walk;
 
 use super::effect::Effect;
-use super::input::{AuthorityNews, GateFacts, Input, Observation, Outcome};
+use super::input::{AuthorityNews, GateFacts, Input, Leads, Observation, Outcome, PeerFacts};
 use super::setup::{AuthorityTraits, Setup, Timing};
 use super::values::{
     Command, Identity, Millis, NodeName, OpId, PromoteFlags, RecordKind, RecordMark, RequestId,
@@ -46,6 +47,9 @@ pub(super) fn setup(alone: bool) -> Setup {
     let timing = Timing {
         step_ms: 100,
         promote_ms: 4_000,
+        handover_ms: 2_000,
+        clear_slots: 12,
+        clear_within_ms: 20_000,
         gate_quiet_ms: 60,
         start_ms: 10_000,
         exit_ms: 600,
@@ -94,8 +98,8 @@ impl Rig {
         }
     }
 
-    /// A node that stands by, under an authority with other nodes or alone.
-    pub(super) fn standby(alone: bool) -> Self {
+    /// A node that has just caught up, and has heard of no holder.
+    pub(super) fn caught_up(alone: bool) -> Self {
         let mut rig = Self::with(setup(alone), Memory::default());
         rig.feed(Input::Begin);
         rig.done();
@@ -104,6 +108,16 @@ impl Rig {
         rig.done();
         rig.reads_well();
         assert_eq!(rig.engine.role(), Role::Standby);
+        rig
+    }
+
+    /// A node that stands by, under an authority with other nodes or alone.
+    pub(super) fn standby(alone: bool) -> Self {
+        let mut rig = Self::caught_up(alone);
+        if !alone {
+            let other = NodeName("b".into());
+            rig.feed(Input::Authority(AuthorityNews::Holder(Some(other))));
+        }
         rig
     }
 
@@ -225,15 +239,33 @@ impl Rig {
     }
 
     pub(super) fn peer(&mut self, node: &str, ready: bool) -> Vec<String> {
-        self.feed(Input::Observed(Observation::Peer {
-            node: name(node),
-            ready,
-            active_term: None,
-        }))
+        self.feed(Input::Observed(Observation::Peer(peer(node, ready))))
+    }
+
+    /// A peer that votes under `term`.
+    pub(super) fn peer_votes(&mut self, node: &str, term: u64) -> Vec<String> {
+        self.feed(Input::Observed(Observation::Peer(PeerFacts {
+            active_term: Some(Term(term)),
+            ..peer(node, false)
+        })))
     }
 
     pub(super) fn nobody_holds(&mut self) -> Vec<String> {
         self.feed(Input::Authority(AuthorityNews::Holder(None)))
+    }
+}
+
+pub(super) fn peer(node: &str, ready: bool) -> PeerFacts {
+    PeerFacts {
+        node: name(node),
+        ready: if ready {
+            Ok(())
+        } else {
+            Err("is catching-up".into())
+        },
+        priority: 100,
+        active_term: None,
+        asks: false,
     }
 }
 

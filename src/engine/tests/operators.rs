@@ -100,7 +100,13 @@ fn a_parking_whose_writing_is_never_answered_is_reported() {
 fn a_handover_goes_to_the_node_that_was_named() {
     let mut rig = Rig::active(false);
     assert_eq!(
-        rig.ask(2, Command::Handover { to: None }),
+        rig.ask(
+            2,
+            Command::Handover {
+                to: None,
+                at_once: true
+            }
+        ),
         ["answer 2 Refused"]
     );
     rig.peer("b", true);
@@ -109,7 +115,8 @@ fn a_handover_goes_to_the_node_that_was_named() {
         rig.ask(
             3,
             Command::Handover {
-                to: Some(name("d"))
+                to: Some(name("d")),
+                at_once: true,
             }
         ),
         ["answer 3 Refused"]
@@ -118,7 +125,8 @@ fn a_handover_goes_to_the_node_that_was_named() {
         rig.ask(
             4,
             Command::Handover {
-                to: Some(name("c"))
+                to: Some(name("c")),
+                at_once: true,
             }
         ),
         ["active -> demoting: handover-asked", "progress 4", "mute"]
@@ -133,7 +141,13 @@ fn a_handover_goes_to_the_node_that_was_named() {
 fn a_handover_needs_an_authority_that_knows_others() {
     let mut rig = Rig::active(true);
     assert_eq!(
-        rig.ask(2, Command::Handover { to: None }),
+        rig.ask(
+            2,
+            Command::Handover {
+                to: None,
+                at_once: true
+            }
+        ),
         ["answer 2 Refused"]
     );
 }
@@ -164,7 +178,7 @@ fn a_demotion_while_the_staked_child_comes_up_kills_it_and_releases() {
     rig.ask(2, Command::Restart);
     assert_eq!(
         rig.ask(3, Command::Demote),
-        ["remember parked=true", "page", "kill"]
+        ["remember parked=true", "progress 2", "progress 3", "kill"]
     );
     let exit = crate::engine::input::Exit::Signal(9);
     assert_eq!(rig.feed(Input::ChildExited(exit)), ["release 7"]);
@@ -198,5 +212,36 @@ fn a_paused_node_neither_takes_over_nor_steps_down() {
     assert_eq!(
         rig.feed(Input::Tick),
         ["standby -> promoting: holder-gone", "acquire"]
+    );
+}
+
+#[test]
+fn a_promotion_that_joins_another_brings_its_flags() {
+    let mut rig = Rig::standby(false);
+    rig.ask(1, PROMOTE);
+    assert_eq!(rig.ask(2, FIRST_VOTE), [""; 0]);
+    rig.held(7);
+    assert_eq!(rig.tell(Outcome::Durable(None)), ["open gate 7"]);
+}
+
+#[test]
+fn a_promotion_that_waits_in_vain_for_an_earlier_switch_names_the_remedy() {
+    let mut rig = Rig::active(false);
+    rig.demote(2);
+    for _ in 0..8 {
+        rig.done();
+    }
+    rig.reads_well();
+    rig.ask(3, PROMOTE);
+    let (at, _) = rig.engine.next_deadline().unwrap();
+    rig.now = at;
+    let late = rig.engine.step(rig.now, Input::Tick);
+    let answer = late.iter().find_map(|effect| match effect {
+        Effect::Answer { text, .. } => Some(text.as_str()),
+        _ => None,
+    });
+    assert!(
+        answer.is_some_and(|text| text.contains("`supervisor ctl restart`")),
+        "{late:?}"
     );
 }

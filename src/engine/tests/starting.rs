@@ -1,5 +1,6 @@
 //! From exec to standby.
 
+use super::chain::chain;
 use super::*;
 use crate::engine::input::Exit;
 
@@ -101,13 +102,136 @@ fn a_node_that_alone_held_the_term_starts_its_child_staked_with_the_term_taken_a
         ["link staked"]
     );
     assert_eq!(rig.done(), ["spawn"]);
-    assert_eq!(rig.done(), ["open gate 8"]);
+    assert_eq!(rig.done(), [""; 0]);
+    assert_eq!(rig.feed(chain(90)), ["open gate 8"]);
     assert_eq!(rig.done(), [""; 0]);
     assert_eq!(
         rig.feed(Input::ChildReady),
         ["starting -> promoting: child-up-holding"]
     );
     assert_eq!(rig.votes(91), ["promoting -> active: first-vote"]);
+}
+
+/// A single node that was started anew, with a record that ends at slot 90; its child is being started.
+fn reclaiming(kind: RecordKind) -> Rig {
+    let memory = Memory {
+        parked: false,
+        holds: true,
+    };
+    let mut rig = Rig::with(setup(true), memory);
+    rig.feed(Input::Begin);
+    rig.held(8);
+    rig.tell(Outcome::Durable(Some(RecordMark {
+        kind,
+        ..mark(7, 9, 90)
+    })));
+    assert_eq!(rig.done(), ["spawn"]);
+    rig
+}
+
+#[test]
+fn the_gate_of_a_new_process_opens_at_once_where_the_chain_was_seen() {
+    let mut rig = reclaiming(RecordKind::Tower);
+    assert_eq!(rig.feed(chain(90)), [""; 0]);
+    assert_eq!(rig.done(), ["open gate 8"]);
+
+    let memory = Memory {
+        parked: false,
+        holds: true,
+    };
+    let mut rig = Rig::with(setup(true), memory);
+    rig.feed(Input::Begin);
+    rig.feed(chain(90));
+    rig.held(8);
+    rig.tell(Outcome::Durable(Some(mark(7, 9, 90))));
+    rig.done();
+    assert_eq!(rig.done(), ["open gate 8"]);
+}
+
+#[test]
+fn a_vote_history_that_does_not_compare_waits_for_no_reading_of_the_chain() {
+    let mut rig = reclaiming(RecordKind::VoteHistory);
+    assert_eq!(rig.done(), ["open gate 8"]);
+}
+
+#[test]
+fn a_restored_older_record_lets_no_vote_out_whenever_the_chain_is_seen() {
+    for (steps, ready) in [(0, false), (1, false), (1, true)] {
+        let mut rig = reclaiming(RecordKind::Tower);
+        for _ in 0..steps {
+            assert_eq!(rig.done(), [""; 0]);
+        }
+        if ready {
+            assert_eq!(rig.feed(Input::ChildReady), [""; 0]);
+        }
+        assert_eq!(rig.feed(chain(91)), ["page", "kill"], "{steps} {ready}");
+        rig.done();
+        assert_eq!(rig.feed(Input::ChildExited(Exit::Signal(9))), ["release 0"]);
+        rig.done();
+        assert_eq!(rig.engine.restarts(), 0);
+        assert_eq!(rig.wait(), ["link unstaked"]);
+    }
+}
+
+#[test]
+fn a_chain_that_nobody_tells_of_holds_the_votes_of_a_new_process_for_a_step_only() {
+    let mut rig = reclaiming(RecordKind::Tower);
+    rig.done();
+    let up = rig.now;
+    assert_eq!(rig.feed(Input::ChildReady), [""; 0]);
+    assert_eq!(rig.wait(), ["page", "open gate 8"]);
+    assert_eq!(rig.now.since(up), setup(true).timing.step_ms);
+    assert_eq!(rig.done(), ["starting -> promoting: child-up-holding"]);
+}
+
+#[test]
+fn only_a_new_process_waits_for_the_chain() {
+    let mut rig = reclaiming(RecordKind::Tower);
+    rig.feed(chain(90));
+    rig.done();
+    rig.feed(Input::ChildExited(Exit::Code(1)));
+    rig.wait();
+    rig.held(9);
+    rig.now = rig.now.plus(60_000);
+    rig.tell(Outcome::Durable(Some(mark(8, 10, 90))));
+    rig.done();
+    assert_eq!(rig.done(), ["open gate 9"]);
+}
+
+#[test]
+fn a_demotion_while_the_chain_is_awaited_kills_the_child_and_releases() {
+    let mut rig = reclaiming(RecordKind::Tower);
+    rig.done();
+    rig.feed(Input::ChildReady);
+    assert_eq!(
+        rig.ask(1, Command::Demote),
+        ["remember parked=true", "progress 1", "kill"]
+    );
+    assert_eq!(rig.feed(Input::ChildExited(Exit::Signal(9))), ["release 8"]);
+}
+
+#[test]
+fn a_demotion_during_an_unstaked_start_leaves_the_child_alone_and_gives_the_term_back() {
+    let memory = Memory {
+        parked: false,
+        holds: true,
+    };
+    let mut rig = Rig::with(setup(true), memory);
+    rig.feed(Input::Begin);
+    assert_eq!(rig.fails(), ["page", "link unstaked"]);
+    rig.done();
+    rig.done();
+    assert_eq!(rig.ask(1, Command::Demote), ["remember parked=true"]);
+    rig.op = rig.engine.remembering.map(|(op, _)| op);
+    rig.done();
+    assert_eq!(rig.wait(), ["release 0"]);
+    rig.done();
+    rig.feed(Input::ChildReady);
+    assert_eq!(
+        rig.done(),
+        ["starting -> catching-up: child-up", "answer 1 Done"]
+    );
+    assert_eq!(rig.reads_well(), ["catching-up -> parked: caught-up"]);
 }
 
 #[test]
@@ -211,11 +335,10 @@ fn a_term_is_not_given_back_while_a_child_that_started_staked_lives() {
     rig.tell(Outcome::Durable(Some(mark(7, 9, 90))));
     rig.done();
     rig.done();
-    let higher = Observation::Peer {
-        node: name("b"),
-        ready: true,
+    let higher = Observation::Peer(PeerFacts {
         active_term: Some(Term(9)),
-    };
+        ..peer("b", true)
+    });
     assert_eq!(rig.feed(Input::Observed(higher)), ["page", "kill"]);
     assert_eq!(rig.feed(Input::Tick), [""; 0]);
     assert_eq!(rig.feed(Input::ChildExited(Exit::Signal(9))), ["release 0"]);

@@ -30,6 +30,24 @@ fn a_vote_of_ours_that_we_did_not_commit_demotes_parks_and_pages() {
     );
 }
 
+/// A block that the validator leads shows its own Alpenglow votes before they are stored; one of Tower BFT never does.
+#[test]
+fn a_vote_that_the_chain_shows_while_one_waits_is_foreign_in_tower_bft_alone() {
+    let waits = |kind, waiting| {
+        let mut rig = Rig::active(false);
+        let last = Some(RecordMark {
+            kind,
+            ..mark(7, 100, 100)
+        });
+        rig.feed(Input::Gate(GateFacts { last, waiting }));
+        rig.feed(Input::Observed(Observation::ChainVote { slot: 102 }));
+        rig.engine.role()
+    };
+    assert_eq!(waits(RecordKind::VoteHistory, 1), Role::Active);
+    assert_eq!(waits(RecordKind::VoteHistory, 0), Role::Demoting);
+    assert_eq!(waits(RecordKind::Tower, 1), Role::Demoting);
+}
+
 #[test]
 fn gossip_is_confirmed_before_anything_is_done() {
     let mut rig = Rig::active(false);
@@ -163,8 +181,26 @@ fn a_silence_in_which_our_own_slot_stands_still_moves_nobody() {
     let mut rig = Rig::active(false);
     rig.lease(7, 90_000);
     rig.now = rig.now.plus(3_000);
+    rig.feed(Input::Observed(Observation::Own {
+        healthy: true,
+        slot: rig.slot,
+        behind: Some(0),
+    }));
     rig.peer("b", true);
     assert_eq!(rig.feed(Input::Tick), ["page"]);
+}
+
+#[test]
+fn a_voter_that_says_nothing_any_more_hands_over() {
+    let mut rig = Rig::active(false);
+    rig.lease(7, 90_000);
+    rig.feed(Input::Observed(Observation::OwnSilent));
+    rig.now = rig.now.plus(3_000);
+    rig.peer("b", true);
+    assert_eq!(
+        rig.feed(Input::Tick),
+        ["active -> demoting: not-voting", "mute"]
+    );
 }
 
 #[test]
@@ -190,4 +226,26 @@ fn a_term_that_the_authority_says_is_ours_and_is_not_in_our_hands_is_given_back(
     assert_eq!(rig.done(), [""; 0]);
     assert_eq!(rig.nobody_holds(), [""; 0]);
     assert_eq!(rig.engine.stray_deadline(), None);
+}
+
+#[test]
+fn an_identity_that_has_never_voted_waits_for_an_operator() {
+    let mut rig = Rig::caught_up(false);
+    assert_eq!(
+        rig.feed(Input::Authority(AuthorityNews::Holder(None))),
+        [""; 0]
+    );
+    rig.now = rig.now.plus(1_000);
+    assert_eq!(rig.feed(Input::Tick), [""; 0]);
+    // A record of before a restart of everything is enough.
+    let facts = GateFacts {
+        last: Some(mark(6, 40, 90)),
+        waiting: 0,
+    };
+    rig.feed(Input::Gate(facts));
+    rig.reads_well();
+    assert_eq!(
+        rig.feed(Input::Tick),
+        ["standby -> promoting: holder-gone", "acquire"]
+    );
 }

@@ -54,11 +54,16 @@ fn observation(dice: &mut Dice) -> Observation {
             failed: dice.roll(4) as u32,
             own_advancing: dice.roll(2) == 0,
         },
-        4 => Observation::Peer {
-            node: name("b"),
-            ready: dice.roll(2) == 0,
+        4 => Observation::Peer(PeerFacts {
             active_term: Some(Term(dice.roll(9))).filter(|_| dice.roll(4) == 0),
-        },
+            asks: dice.roll(4) == 0,
+            ..peer("b", dice.roll(2) == 0)
+        }),
+        5 => Observation::Leads(match dice.roll(3) {
+            0 => Leads::Unknown,
+            1 => Leads::Never,
+            _ => Leads::At(dice.roll(1_000)),
+        }),
         _ => Observation::Own {
             healthy: dice.roll(8) > 0,
             slot: dice.roll(1_000),
@@ -89,7 +94,10 @@ fn command(dice: &mut Dice, now: Millis) -> Command {
         0 | 1 => Command::Demote,
         2 => PROMOTE,
         3 | 4 => FIRST_VOTE,
-        5 => Command::Handover { to: None },
+        5 => Command::Handover {
+            to: None,
+            at_once: dice.roll(2) == 0,
+        },
         6 => Command::Restart,
         7 => Command::Pause {
             until: now.plus(dice.roll(3_000)),

@@ -4,6 +4,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use nix::unistd::Pid;
+
 use super::exchange::Shown;
 use super::{ANSWER_BYTES_MAX, PATH_BYTES_MAX};
 
@@ -31,6 +33,10 @@ pub enum Fault {
     Refused,
     #[error("permission denied: run the supervisor as the validator's user or as root")]
     Denied,
+    #[error(
+        "pid {pid} ({name}, uid {uid}) listens on it, which is not the validator that this supervisor started: it was told nothing; end it, and the validator opens the socket anew at its next start"
+    )]
+    Stranger { pid: Pid, name: Shown, uid: u32 },
     #[error("the connection failed: {0}")]
     Io(io::Error),
     /// The validator's "Retry once validator start up is complete".
@@ -64,6 +70,7 @@ impl Fault {
                 | Self::NoSocket
                 | Self::Refused
                 | Self::Denied
+                | Self::Stranger { .. }
                 | Self::NotStarted
                 | Self::Rpc { .. }
                 | Self::CannotRequireVoteHistory

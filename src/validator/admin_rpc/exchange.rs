@@ -10,7 +10,7 @@ use tokio::net::UnixStream;
 use zeroize::Zeroizing;
 
 use super::request::Request;
-use super::{ANSWER_BYTES_MAX, Fault, PATH_BYTES_MAX};
+use super::{ANSWER_BYTES_MAX, Fault, PATH_BYTES_MAX, peer};
 
 const NOT_STARTED: &str = "Retry once validator start up is complete";
 const SHOWN_CHARS_MAX: usize = 300;
@@ -21,6 +21,7 @@ pub struct Shown(String);
 
 pub(super) async fn ask(path: &Path, request: &Request) -> Result<Value, Fault> {
     let mut stream = connect(path).await?;
+    peer::check(&stream)?;
     stream
         .write_all(&request.bytes)
         .await

@@ -49,7 +49,10 @@ pub(super) fn run(shared: &Shared, votes: &Receiver<Vote>, mut keeper: Box<dyn K
     loop {
         shared.reports.meter.committer_is_alive();
         match votes.recv_timeout(SIGN_OF_LIFE) {
-            Ok(vote) => serve(shared, &vote, keeper.as_mut(), &mut bytes),
+            Ok(vote) => {
+                serve(shared, &vote, keeper.as_mut(), &mut bytes);
+                keeper.answered();
+            }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
@@ -57,14 +60,18 @@ pub(super) fn run(shared: &Shared, votes: &Receiver<Vote>, mut keeper: Box<dyn K
 }
 
 fn serve(shared: &Shared, vote: &Vote, keeper: &mut dyn Keeper, bytes: &mut Vec<u8>) {
-    shared.take_in_hand(vote);
+    if !shared.is_unanswered(vote) {
+        // It was refused while what came before it hung.
+        return shared.report_facts();
+    }
     let outcome = commit(shared, vote, keeper, bytes);
-    if !shared.put_down() {
-        // The receiver has refused it, because its commit hung.
+    if !shared.may_answer(&vote.question) {
+        // It was refused meanwhile, because its commit hung.
         return shared.report_facts();
     }
     match outcome {
         Ok(()) => {
+            shared.note_committed();
             shared.listener.allow(&vote.question);
             match vote.carries {
                 Carries::Record(_) => shared.reports.meter.committed(vote.arrived.elapsed()),
@@ -100,6 +107,9 @@ fn commit(
         why,
         term_lost: None,
     };
+    if shared.state().holding {
+        settle(shared, vote, None, || opened(shared))?;
+    }
     let Carries::Record(kind) = vote.carries else {
         settle(shared, vote, None, || Kept::Committed)?;
         let open = shared.state().gate.term().is_some();
@@ -120,7 +130,25 @@ fn commit(
         state.last = Some(record);
         state.committed = Some(mark);
     }
+    // This process, or the machine, may have stood still.
+    if let Some(lease) = keeper.lease() {
+        state.gate.lease(lease.until);
+        state.gate.may_leave(lease.now).map_err(|refusal| Refused {
+            slot: Some(mark.slot),
+            why: refusal.to_string(),
+            term_lost: None,
+        })?;
+    }
     Ok(())
+}
+
+/// For a gate that holds what comes.
+fn opened(shared: &Shared) -> Kept {
+    if shared.state().holding {
+        Kept::Unsettled("the gate is not open yet".into())
+    } else {
+        Kept::Committed
+    }
 }
 
 fn admit(shared: &Shared, record: &VoteRecord) -> Result<RecordMark, Refused> {
@@ -130,7 +158,7 @@ fn admit(shared: &Shared, record: &VoteRecord) -> Result<RecordMark, Refused> {
         why,
         term_lost: None,
     };
-    let state = shared.state();
+    let mut state = shared.state();
     let mark = state
         .gate
         .admit(record.kind, record.last_slot)

@@ -35,7 +35,7 @@ pub(super) enum Wish {
 /// One question of the child, unanswered.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Question {
-    id: u64,
+    pub(super) id: u64,
     /// The thread that asks, in our view of process numbers.
     pub(super) thread: i32,
     nr: c_long,

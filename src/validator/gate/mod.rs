@@ -11,7 +11,7 @@
 //!     |                 |                        | commit under the term ---> |
 //!     |                 |                        | <------------ committed    |
 //!     | <------------------------ go on -------- |                            |
-//!     | sends the vote                           |
+//!     | sends the vote                           | what may come after it --> |
 //! ```
 //!
 //! Failures: a record that is damaged, foreign or older than the last committed is refused (`EIO`); a commit whose outcome is
@@ -50,7 +50,7 @@ use tokio::sync::{mpsc as events, watch};
 use super::pubkey::Pubkey;
 use super::record::{VoteRecord, file_name};
 use crate::engine::GateFacts;
-use crate::engine::values::{RecordKind, RecordMark, Term};
+use crate::engine::values::{Millis, RecordKind, RecordMark, Term};
 use crate::engine::vote_gate::VoteGate;
 
 use committer::Vote;
@@ -72,6 +72,21 @@ const OVERDUE: Duration = Duration::from_millis(250);
 pub trait Keeper: Send {
     /// Makes `bytes` durable as `mark`, if `mark.term` is still the newest.
     fn keep(&mut self, mark: RecordMark, bytes: &[u8]) -> Kept;
+
+    /// What time it is, and until when a vote that is committed may leave; `None`: at any time.
+    fn lease(&self) -> Option<Lease> {
+        None
+    }
+
+    /// Does what may come after the vote; called when one was answered. May block: votes wait behind it as behind `keep`.
+    fn answered(&mut self) {}
+}
+
+/// The lease of the term, as it is at this moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    pub now: Millis,
+    pub until: Millis,
 }
 
 /// What became of a record.
@@ -96,7 +111,7 @@ pub enum GateEvent {
     Switched { gate: GateId, kind: RecordKind },
     /// A commit is not settled at the first try, and the vote waits.
     Waiting { slot: u64, why: String },
-    /// A vote was refused; the validator will exit.
+    /// The record of a vote was refused. A validator whose own it is exits.
     Refused { slot: Option<u64>, why: String },
     /// The term under which votes are committed is lost.
     TermLost { term: Term, why: String },
@@ -131,8 +146,8 @@ struct Shared {
     hold_max_ms: AtomicU64,
     state: Mutex<State>,
     changed: Condvar,
-    /// The vote whose commit is under way, for the receiver to refuse when it takes too long.
-    in_hand: Mutex<Option<(Question, Instant)>>,
+    /// Votes with the committer or on their way to it, for the receiver to refuse when they wait too long.
+    unanswered: Mutex<Vec<(Question, Instant)>>,
     reports: Reports,
 }
 
@@ -145,6 +160,8 @@ struct State {
     committed: Option<RecordMark>,
     /// What waits is to be refused.
     refusing: bool,
+    /// What comes is to wait, though no term is open yet.
+    holding: bool,
     /// No more questions will be served.
     ended: bool,
 }
@@ -174,7 +191,7 @@ impl Gate {
             hold_max_ms: AtomicU64::new(hold_max.as_millis() as u64),
             state: Mutex::default(),
             changed: Condvar::new(),
-            in_hand: Mutex::default(),
+            unanswered: Mutex::new(Vec::with_capacity(WAITING_MAX + 2)),
             reports,
         });
         let (votes, waiting) = mpsc::sync_channel(WAITING_MAX);
@@ -196,6 +213,11 @@ impl Gate {
         self.shared.id
     }
 
+    /// Has votes wait for [`Self::open`], as long as for a commit, instead of refusing them.
+    pub fn hold(&self) {
+        self.shared.state().holding = true;
+    }
+
     /// Lets votes pass under `term`, each after its commit, none of them going behind `last`.
     pub fn open(&self, term: Term, last: Option<(RecordMark, VoteRecord)>) {
         let (mark, record) = last.unzip();
@@ -203,14 +225,18 @@ impl Gate {
         state.gate.open(term, mark);
         state.last = record;
         state.refusing = false;
+        state.holding = false;
         drop(state);
+        self.shared.changed.notify_all();
         self.shared.report_facts();
     }
 
-    /// Lets no vote begin, once none has come or left for `quiet`; returns when none waits and the last has left that long ago.
-    /// With no `quiet`, what waits is refused.
+    /// Lets no vote begin, once none has come or left for `quiet` from here on; returns when none waits and the last has left
+    /// that long ago. With no `quiet`, what waits is refused.
     pub async fn close(&self, quiet: Duration) {
         if !quiet.is_zero() {
+            // A silence from before the call says nothing: a vote may have been built just then.
+            tokio::time::sleep(quiet).await;
             self.settled(quiet).await;
         }
         self.shut(quiet.is_zero(), false);
@@ -234,12 +260,13 @@ impl Gate {
         let mut state = self.shared.state();
         state.gate.close();
         state.refusing = refusing;
+        state.holding = false;
         state.ended |= ended;
         drop(state);
         self.shared.changed.notify_all();
         if refusing {
             // Its commit may hang. One that succeeds all the same makes the record newer than what was sent.
-            self.shared.refuse_in_hand(Duration::ZERO);
+            self.shared.refuse_unanswered(Duration::ZERO);
         }
     }
 
@@ -275,32 +302,48 @@ impl Shared {
         self.state().ended
     }
 
+    /// Before the vote goes out: whoever then sees it on the chain finds it here. Wakes nobody, so it costs two locks that nobody
+    /// holds for long; [`Self::report_facts`] tells of it.
+    fn note_committed(&self) {
+        let committed = self.state().committed;
+        self.reports.facts.send_if_modified(|facts| {
+            facts.last = newer(facts.last, committed);
+            false
+        });
+    }
+
     /// An installed record is none that went through, and a gate whose child has ended may report after the next one.
     fn report_facts(&self) {
         let committed = self.state().committed;
         let waiting = self.reports.meter.waiting();
-        let place = |mark: RecordMark| (mark.term, mark.seq);
         self.reports.facts.send_modify(|facts| {
             facts.waiting = waiting;
-            if committed.map(place) > facts.last.map(place) {
-                facts.last = committed;
-            }
+            facts.last = newer(facts.last, committed);
         });
     }
 
-    fn take_in_hand(&self, vote: &Vote) {
-        *lock(&self.in_hand) = Some((vote.question, vote.arrived));
+    fn expect_answer(&self, vote: &Vote) {
+        lock(&self.unanswered).push((vote.question, vote.arrived));
     }
 
-    /// Whether the vote in hand is still to be answered.
-    fn put_down(&self) -> bool {
-        lock(&self.in_hand).take().is_some()
+    fn is_unanswered(&self, vote: &Vote) -> bool {
+        lock(&self.unanswered)
+            .iter()
+            .any(|(question, _)| question.id == vote.question.id)
     }
 
-    /// Refuses a vote whose commit hangs, as on a disk that does not answer: nothing else can reach the committer.
+    /// Whether the vote is still to be answered. Whoever asks then answers it.
+    fn may_answer(&self, question: &Question) -> bool {
+        let mut unanswered = lock(&self.unanswered);
+        let before = unanswered.len();
+        unanswered.retain(|(asked, _)| asked.id != question.id);
+        unanswered.len() < before
+    }
+
+    /// Refuses votes while a commit hangs, as on a disk that does not answer: nothing else can reach the committer.
     fn refuse_overdue(&self) {
         let hold_max = self.hold_max();
-        if self.refuse_in_hand(hold_max + OVERDUE) {
+        if self.refuse_unanswered(hold_max + OVERDUE) {
             let ms = hold_max.as_millis();
             self.report(GateEvent::Refused {
                 slot: None,
@@ -311,15 +354,19 @@ impl Shared {
         }
     }
 
-    /// Refuses the vote whose commit is under way, if it has waited for longer than that.
-    fn refuse_in_hand(&self, longer_than: Duration) -> bool {
-        let mut in_hand = lock(&self.in_hand);
-        let taken = in_hand.take_if(|(_, arrived)| arrived.elapsed() > longer_than);
-        if let Some((question, _)) = taken {
-            self.listener.refuse(&question);
-            self.reports.meter.refused();
-        }
-        taken.is_some()
+    /// Refuses the votes with the committer that have waited for longer than that. Whether there was one.
+    fn refuse_unanswered(&self, longer_than: Duration) -> bool {
+        let mut unanswered = lock(&self.unanswered);
+        let before = unanswered.len();
+        unanswered.retain(|(question, arrived)| {
+            let waits_on = arrived.elapsed() <= longer_than;
+            if !waits_on {
+                self.listener.refuse(question);
+                self.reports.meter.refused();
+            }
+            waits_on
+        });
+        unanswered.len() < before
     }
 
     /// Nobody listens only when the supervisor ends.
@@ -329,6 +376,15 @@ impl Shared {
 
     fn hold_max(&self) -> Duration {
         Duration::from_millis(self.hold_max_ms.load(Ordering::Relaxed))
+    }
+}
+
+fn newer(one: Option<RecordMark>, other: Option<RecordMark>) -> Option<RecordMark> {
+    let place = |mark: RecordMark| (mark.term, mark.seq);
+    if other.map(place) > one.map(place) {
+        other
+    } else {
+        one
     }
 }
 

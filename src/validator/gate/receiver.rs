@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::sync::mpsc::SyncSender;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -19,6 +19,9 @@ const SWITCHING_THREADS: [(&[u8], RecordKind); 2] = [
     (b"solVotorEvLoop", RecordKind::VoteHistory),
 ];
 
+/// Before the next try, after a question that could not be taken.
+const PAUSE: Duration = Duration::from_millis(5);
+
 /// Serves until the gate is dropped or the child has ended.
 pub(super) fn run(shared: &Shared, votes: &SyncSender<Vote>) {
     let mut buffer = PathBuffer::new();
@@ -30,10 +33,12 @@ pub(super) fn run(shared: &Shared, votes: &SyncSender<Vote>) {
             Ready::NotYet => continue,
             Ready::Never => return,
         }
-        let Ok(Some(question)) = shared.listener.take() else {
-            continue;
-        };
-        serve(shared, votes, question, &mut buffer);
+        match shared.listener.take() {
+            Ok(Some(question)) => serve(shared, votes, question, &mut buffer),
+            Ok(None) => {}
+            // One that lasts would be met again at once.
+            Err(_) => std::thread::sleep(PAUSE),
+        }
     }
 }
 
@@ -93,12 +98,17 @@ fn serve_rename(
             return refuse_unread(shared, &question, &error.to_string());
         }
     };
-    if let Err(error) = votes.try_send(Vote {
+    let vote = Vote {
         question,
         carries,
         source,
         arrived,
-    }) {
+    };
+    shared.expect_answer(&vote);
+    if let Err(error) = votes.try_send(vote) {
+        if !shared.may_answer(&question) {
+            return;
+        }
         shared.listener.refuse(&question);
         shared.reports.meter.refused();
         shared.report(GateEvent::Refused {

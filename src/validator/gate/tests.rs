@@ -8,7 +8,9 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
+use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::time::TimeValLike as _;
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 use tempfile::TempDir;
@@ -17,6 +19,8 @@ use super::*;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 const HOLD_MAX: Duration = Duration::from_millis(300);
+/// Long enough for several looks at what is waited for.
+const RETRIES: Duration = Duration::from_millis(100);
 const NOBODYS: &str = "vote_history-11111111111111111111111111111111.bin";
 const VOTER: &str = "BKikUk3eqXkpwWe7WTbsPsb5J2cKbvsdrRwPm4rjJVMX";
 
@@ -102,14 +106,18 @@ fn await_that(is: impl Fn() -> bool) {
     await_some(|| is().then_some(()));
 }
 
-/// Answers what the test sends, and hangs until it does.
-struct Told(Receiver<Kept>);
+/// Answers what the test sends, and hangs until it does. Hangs after a vote while the test holds the lock.
+struct Told(Receiver<Kept>, Arc<Mutex<()>>);
 
 impl Keeper for Told {
     fn keep(&mut self, _: RecordMark, _: &[u8]) -> Kept {
         self.0
             .recv()
             .unwrap_or_else(|_| Kept::Unsettled("the test has ended".into()))
+    }
+
+    fn answered(&mut self) {
+        drop(lock(&self.1));
     }
 }
 
@@ -119,6 +127,7 @@ struct Lab {
     meter: Arc<Meter>,
     events: events::UnboundedReceiver<GateEvent>,
     kept: Sender<Kept>,
+    after: Arc<Mutex<()>>,
     renamer: Renamer,
     target: PathBuf,
     _dir: TempDir,
@@ -144,12 +153,15 @@ impl Lab {
         };
         let (kept, answers) = channel();
         let voter = VOTER.parse().expect("a key");
-        let gate = Gate::start(listener, voter, hold_max, Box::new(Told(answers)), reports);
+        let after = Arc::default();
+        let keeper = Box::new(Told(answers, Arc::clone(&after)));
+        let gate = Gate::start(listener, voter, hold_max, keeper, reports);
         Self {
             gate: gate.expect("a gate"),
             meter,
             events,
             kept,
+            after,
             renamer,
             target,
             _dir: dir,
@@ -202,6 +214,90 @@ fn a_commit_that_hangs_is_refused_and_seen_as_a_stall_until_it_returns() {
     await_that(|| lab.meter.stalled() < SIGN_OF_LIFE);
     assert!(!lab.target.exists(), "its answer was a refusal");
     assert_eq!(lab.meter.waiting(), 0);
+}
+
+#[test]
+fn what_comes_after_a_vote_delays_the_next_one_alone_and_no_longer_than_it_may_wait() {
+    let mut lab = Lab::voting(HOLD_MAX);
+    let after = Arc::clone(&lab.after);
+    let hangs = lock(&after);
+    lab.kept.send(Kept::Committed).expect("a keeper");
+    lab.renamer.begin();
+    assert_eq!(lab.renamer.end(), 0, "the vote before it is out");
+    std::fs::copy(&lab.target, lab.target.with_file_name("new")).expect("the next vote");
+    lab.renamer.begin();
+    assert_eq!(lab.renamer.end(), libc::EIO);
+    assert!(lab.refusal().contains("did not return"));
+    await_that(|| lab.meter.stalled() > SIGN_OF_LIFE * 3);
+    drop(hangs);
+    await_that(|| lab.meter.stalled() < SIGN_OF_LIFE);
+    assert_eq!(lab.meter.waiting(), 0);
+    assert_eq!(lab.meter.read().refused, 1, "it is answered once");
+    // The one that was refused is not committed afterwards: this answer is for the next.
+    lab.kept.send(Kept::Committed).expect("a keeper");
+    lab.renamer.begin();
+    assert_eq!(lab.renamer.end(), 0);
+    await_that(|| lab.meter.read().commits == 2);
+}
+
+#[test]
+fn a_gate_that_holds_has_a_vote_wait_until_it_is_opened_and_refuses_it_when_that_takes_long() {
+    let mut lab = Lab::new(&format!("tower-1_9-{VOTER}.bin"), DEADLINE);
+    lab.gate.hold();
+    lab.kept.send(Kept::Committed).expect("a keeper");
+    lab.renamer.begin();
+    await_that(|| lab.meter.waiting() == 1);
+    std::thread::sleep(RETRIES);
+    assert!(!lab.target.exists());
+    lab.gate.open(Term(1), None);
+    assert_eq!(lab.renamer.end(), 0);
+    await_that(|| lab.meter.read().commits == 1);
+
+    let mut lab = Lab::new(&format!("tower-1_9-{VOTER}.bin"), HOLD_MAX);
+    lab.gate.hold();
+    lab.renamer.begin();
+    assert_eq!(lab.renamer.end(), libc::EIO);
+    let why = lab.refusal();
+    assert!(why.contains("the gate is not open yet"), "{why}");
+}
+
+#[test]
+fn a_commit_is_told_of_before_its_vote_goes_out() {
+    let mut lab = Lab::voting(DEADLINE);
+    let facts = lab.gate.shared.reports.facts.subscribe();
+    let unchanged = facts.borrow();
+    lab.kept.send(Kept::Committed).expect("a keeper");
+    lab.renamer.begin();
+    await_that(|| lab.meter.waiting() == 1);
+    std::thread::sleep(RETRIES);
+    assert!(!lab.target.exists(), "out, and not told of");
+    drop(unchanged);
+    assert_eq!(lab.renamer.end(), 0);
+    assert!(facts.borrow().last.is_some());
+}
+
+#[test]
+fn questions_that_cannot_be_taken_are_not_asked_for_without_a_pause() {
+    let lab = Lab::voting(DEADLINE);
+    // Ready to be read for ever, and no listener.
+    let broken = nix::sys::eventfd::EventFd::from_value(1).expect("an event");
+    let reports = lab.gate.shared.reports.clone();
+    let keeper = Box::new(Told(channel().1, Arc::default()));
+    let listener = Listener::new(broken.into());
+    let gate = Gate::start(listener, Pubkey::new([1; 32]), DEADLINE, keeper, reports);
+    let gate = gate.expect("a gate");
+    let shared = Arc::clone(&gate.shared);
+    let thread = std::thread::spawn(move || {
+        receiver::run(&shared, &mpsc::sync_channel(1).0);
+        getrusage(UsageWho::RUSAGE_THREAD)
+    });
+    std::thread::sleep(RETRIES * 3);
+    gate.end();
+    let used = thread.join().expect("the thread").expect("its usage");
+    // However little of a processor it was given: it slept between any two tries.
+    let time = used.user_time() + used.system_time();
+    let slept = used.voluntary_context_switches();
+    assert!(time.num_milliseconds() <= slept + 1, "{used:?}");
 }
 
 #[test]
@@ -277,6 +373,21 @@ fn a_vote_is_refused_when_the_loop_hangs_for_longer_than_it_may_wait() {
 fn gates_that_share_their_reports_are_told_apart() {
     let lab = Lab::voting(HOLD_MAX);
     assert_ne!(lab.gate.id(), lab.meter.next_gate());
+}
+
+#[tokio::test]
+async fn closing_lets_a_vote_pass_that_was_built_just_before_however_long_none_had_come() {
+    const QUIET: Duration = Duration::from_secs(2);
+    let mut lab = Lab::voting(DEADLINE);
+    assert!(lab.meter.silence() > QUIET);
+    lab.kept.send(Kept::Committed).expect("a keeper");
+    let gate = lab.gate.clone();
+    let vote = async {
+        lab.renamer.begin();
+        lab.renamer.end()
+    };
+    let ((), code) = tokio::join!(gate.close(QUIET), vote);
+    assert_eq!(code, 0);
 }
 
 #[tokio::test]

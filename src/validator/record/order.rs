@@ -66,6 +66,18 @@ pub enum RollbackError {
     BackToTower { new_slot: u64 },
 }
 
+impl RollbackError {
+    /// What is wrong, for a message that has a remedy of its own.
+    #[must_use]
+    pub fn without_remedy(&self) -> String {
+        let text = self.to_string();
+        let bare = text
+            .strip_suffix(REMEDY)
+            .map(|text| text.trim_end_matches(": "));
+        bare.map_or(text.clone(), str::to_owned)
+    }
+}
+
 fn root_text(root: Option<u64>) -> String {
     root.map_or_else(|| "(none)".to_owned(), |root| root.to_string())
 }

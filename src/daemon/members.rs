@@ -1,0 +1,264 @@
+//! The other nodes, as the authority tells of them, and what this node tells of itself.
+//!
+//! Readings for people and for the choice of a successor. A member is there for as long as its lease lives, so each is handed
+//! to the engine anew with every round of probes.
+
+use std::collections::BTreeMap;
+
+use super::{Daemon, clock};
+use crate::authority::Authority;
+use crate::authority::etcd::{Member, News, Part};
+use crate::ctl::status::PeerStatus;
+use crate::ctl::time::Timestamp;
+use crate::engine::values::{Millis, NodeName, Role, Term};
+use crate::engine::{AuthorityNews, Input, Observation, PeerFacts};
+
+/// What is known of the others.
+#[derive(Debug, Default)]
+pub(super) struct Members {
+    /// This node is among them.
+    known: BTreeMap<NodeName, (Member, Millis)>,
+    /// Who holds the term.
+    pub(super) holder: Option<NodeName>,
+    troubles: BTreeMap<Part, String>,
+}
+
+impl Members {
+    /// How many of those that could take over go before this node: by priority, then by name.
+    pub(super) fn rank(&self, node: &NodeName, priority: u32) -> u32 {
+        let before = |other: &NodeName, member: &Member| {
+            // One that is about to take the term has not made way.
+            (member.ready || member.role == Role::Promoting.name())
+                && other != node
+                && (std::cmp::Reverse(member.priority), other) < (std::cmp::Reverse(priority), node)
+        };
+        let count = self
+            .known
+            .iter()
+            .filter(|(other, (member, _))| before(other, member))
+            .count();
+        u32::try_from(count).unwrap_or(u32::MAX)
+    }
+
+    /// Whether the authority answers as it should.
+    pub(super) fn all_is_well(&self) -> bool {
+        self.troubles.is_empty()
+    }
+
+    pub(super) fn status(&self, node: &NodeName) -> Vec<PeerStatus> {
+        let now = clock::now();
+        self.known
+            .iter()
+            .filter(|(other, _)| *other != node)
+            .map(|(other, (member, seen))| PeerStatus {
+                node: other.0.clone(),
+                role: Role::ALL
+                    .into_iter()
+                    .find(|role| role.name() == member.role),
+                healthy: member.healthy,
+                slots_behind: member.slots_behind,
+                record_slot: member.record_slot,
+                seen_ms: Some(now.since(*seen)),
+                paused_until: member.paused_until_unix_ms.map(Timestamp::from_unix_ms),
+            })
+            .collect()
+    }
+}
+
+impl Daemon {
+    pub(super) fn etcd_tells(&mut self, news: News) -> Option<u8> {
+        match news {
+            News::Term(news) => {
+                if let AuthorityNews::Holder(holder) = &news {
+                    self.members.holder.clone_from(holder);
+                    self.know_record();
+                }
+                self.step(Input::Authority(news))
+            }
+            News::Member { node, member } => self.member_changed(node, member),
+            News::Trouble { part, why } => {
+                tracing::error!(EVENT = "etcd", PART = part.name(), "{why}");
+                self.members.troubles.insert(part, why);
+                None
+            }
+            News::Well(part) => {
+                tracing::info!(
+                    EVENT = "etcd",
+                    PART = part.name(),
+                    "etcd answers as it should again"
+                );
+                self.members.troubles.remove(&part);
+                None
+            }
+        }
+    }
+
+    /// What the watch has read before is on this disk: the engine learns from it that the identity has voted.
+    fn know_record(&mut self) {
+        let newest = self.authority.newest_mark();
+        let none_yet = self.reports.facts.borrow().last.is_none();
+        if none_yet && newest.is_some() {
+            self.reports.facts.send_modify(|facts| facts.last = newest);
+            self.step_gate();
+        }
+    }
+
+    fn member_changed(&mut self, node: NodeName, member: Option<Member>) -> Option<u8> {
+        let observed = member.as_ref().map(|member| observation(&node, member));
+        let before = self.rank();
+        let others = node.0 != self.config.node;
+        match member {
+            Some(member) => {
+                let came = self
+                    .members
+                    .known
+                    .insert(node.clone(), (member, clock::now()))
+                    .is_none();
+                if came && others {
+                    tracing::info!(EVENT = "member", "{node} is there");
+                }
+            }
+            None => {
+                if self.members.known.remove(&node).is_some() && others {
+                    tracing::warn!(EVENT = "member", "{node} has gone: its lease has ended");
+                }
+            }
+        }
+        let observed = observed.unwrap_or(Observation::PeerGone(node));
+        let exit = others
+            .then(|| self.step(Input::Observed(observed)))
+            .flatten();
+        exit.or_else(|| {
+            let changed = self.rank() != before;
+            changed.then(|| self.reconfigure()).flatten()
+        })
+    }
+
+    fn rank(&self) -> u32 {
+        let node = NodeName(self.config.node.clone());
+        self.members.rank(&node, self.config.failover.priority)
+    }
+
+    /// The engine's constants, as they are from here on.
+    pub(super) fn reconfigure(&mut self) -> Option<u8> {
+        let setup = super::start::setup(&self.config, &self.authority, self.rank());
+        self.step(Input::Reconfigured(Box::new(setup)))
+    }
+
+    /// Every member that is there, as of this moment: unless the authority is silent.
+    pub(super) fn observe_members(&mut self) -> Option<u8> {
+        if !self.members.all_is_well() {
+            return None;
+        }
+        let there: Vec<_> = self
+            .members
+            .known
+            .iter()
+            .filter(|(node, _)| node.0 != self.config.node)
+            .map(|(node, (member, _))| observation(node, member))
+            .collect();
+        there
+            .into_iter()
+            .find_map(|observed| self.step(Input::Observed(observed)))
+    }
+
+    /// Tells the others of this node.
+    pub(super) fn tell_members(&self) {
+        let Authority::Etcd(etcd) = &self.authority else {
+            return;
+        };
+        let (role, asks) = (self.engine.role(), self.engine.asks_for_term());
+        etcd.tell_member(Member {
+            role: role.name().to_owned(),
+            ready: match role {
+                Role::Standby => self.engine.paused_until().is_none() || asks,
+                // The operator's last word is that it is to vote.
+                Role::Parked => asks,
+                _ => false,
+            },
+            asks,
+            healthy: self.facts.map(|facts| facts.healthy),
+            slots_behind: self.facts.and_then(|facts| facts.behind),
+            record_slot: self.authority.newest_mark().map(|mark| mark.slot),
+            priority: self.config.failover.priority,
+            active_term: (role == Role::Active).then(|| self.engine.term().unwrap_or_default().0),
+            paused_until_unix_ms: self
+                .engine
+                .paused_until()
+                .map(|at| clock::wall(at).unix_ms()),
+        });
+    }
+}
+
+fn observation(node: &NodeName, member: &Member) -> Observation {
+    Observation::Peer(PeerFacts {
+        node: node.clone(),
+        ready: if member.ready {
+            Ok(())
+        } else {
+            Err(unready(member))
+        },
+        priority: member.priority,
+        active_term: member.active_term.map(Term),
+        asks: member.asks,
+    })
+}
+
+/// Why a member could not vote at once.
+fn unready(member: &Member) -> String {
+    let mut why = format!("is {}", member.role);
+    if member.role == Role::Standby.name() {
+        why = "is paused".into();
+    }
+    match (member.healthy, member.slots_behind) {
+        (None, _) => why.push_str(", and its validator says nothing"),
+        (Some(false), _) => why.push_str(", and its validator is not healthy"),
+        (Some(true), Some(slots @ 1..)) => {
+            why.push_str(&format!(", and its validator is {slots} slots behind"));
+        }
+        (Some(true), _) => {}
+    }
+    why
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ready_ones_with_a_higher_priority_or_an_earlier_name_go_first() {
+        let mut members = Members::default();
+        let node = |name: &str| NodeName(name.to_owned());
+        for (name, priority, ready) in [
+            ("a", 1, true),
+            ("b", 5, true),
+            ("c", 5, false),
+            ("d", 1, true),
+        ] {
+            let member = Member {
+                ready,
+                priority,
+                ..Member::default()
+            };
+            members.known.insert(node(name), (member, Millis(0)));
+        }
+        let rank = |name: &str, priority| members.rank(&node(name), priority);
+        assert_eq!(rank("b", 5), 0);
+        assert_eq!(rank("a", 1), 1);
+        assert_eq!(rank("d", 1), 2);
+        assert_eq!(rank("c", 5), 1);
+        assert_eq!(rank("z", 9), 0);
+    }
+    #[test]
+    fn one_that_is_about_to_take_the_term_still_goes_first() {
+        let mut members = Members::default();
+        let taking = Member {
+            role: Role::Promoting.name().to_owned(),
+            ..Member::default()
+        };
+        members
+            .known
+            .insert(NodeName("b".into()), (taking, Millis(0)));
+        assert_eq!(members.rank(&NodeName("c".into()), 0), 1);
+    }
+}

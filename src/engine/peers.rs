@@ -1,0 +1,96 @@
+//! The other nodes: what they say of themselves, who of them votes, and who could.
+
+use super::Engine;
+use super::input::PeerFacts;
+use super::state::PeerView;
+use super::table::Cause;
+use super::values::{Millis, NodeName};
+
+impl Engine {
+    /// A peer's word, as of now.
+    pub(super) fn peer_says(&mut self, now: Millis, facts: PeerFacts) {
+        let PeerFacts {
+            node,
+            ready,
+            priority,
+            active_term,
+            asks,
+        } = facts;
+        let view = PeerView {
+            at: now,
+            ready,
+            priority,
+            active_term,
+        };
+        self.peers.insert(node.clone(), view);
+        self.see_successor_vote(now);
+        if let (Some(theirs), Some(ours)) = (active_term, self.term())
+            && theirs > ours
+        {
+            return self.fence(
+                now,
+                Cause::HigherTermSeen,
+                format!("{node} votes under term {theirs}, ours is {ours}"),
+            );
+        }
+        self.peer_wishes(now, node, asks);
+    }
+
+    /// A node that is there no more.
+    pub(super) fn peer_is_gone(&mut self, node: &NodeName) {
+        self.peers.remove(node);
+    }
+
+    /// The other node that votes, as it said itself lately.
+    pub(super) fn voter(&self, now: Millis) -> Option<&NodeName> {
+        let fresh = |view: &PeerView| now.since(view.at) <= self.setup.timing.stale_ms;
+        let votes = self
+            .peers
+            .iter()
+            .filter(|(_, view)| fresh(view))
+            .filter_map(|(node, view)| Some((view.active_term?, node)));
+        votes.max().map(|(_, node)| node)
+    }
+
+    /// A peer that could vote at once: `wanted`, or the first of all.
+    pub(super) fn successor(&self, now: Millis, wanted: Option<&NodeName>) -> Option<NodeName> {
+        self.choose(now, wanted).ok()
+    }
+
+    /// The same, with what stands against it.
+    pub(super) fn choose(
+        &self,
+        now: Millis,
+        wanted: Option<&NodeName>,
+    ) -> Result<NodeName, String> {
+        if wanted == Some(&self.setup.node) {
+            return Err(format!("{} is this node", self.setup.node));
+        }
+        let right = |node: &NodeName| wanted.is_none_or(|wanted| wanted == node);
+        let (mut best, mut against) = (None, Vec::new());
+        for (node, view) in self.peers.iter().filter(|(node, _)| right(node)) {
+            match self.against(now, view) {
+                None => best = best.max(Some((view.priority, std::cmp::Reverse(node)))),
+                Some(why) => against.push(format!("{node} {why}")),
+            }
+        }
+        match (best, wanted) {
+            (Some((_, std::cmp::Reverse(node))), _) => Ok(node.clone()),
+            (None, Some(wanted)) if against.is_empty() => {
+                Err(format!("no node called {wanted} is there"))
+            }
+            (None, None) if against.is_empty() => {
+                Err("no standby is ready: no other node is there".into())
+            }
+            (None, _) => Err(format!("no standby is ready: {}", against.join("; "))),
+        }
+    }
+
+    fn against(&self, now: Millis, view: &PeerView) -> Option<String> {
+        let silent_ms = now.since(view.at);
+        if silent_ms > self.setup.timing.stale_ms {
+            return Some(format!("has said nothing for {} s", silent_ms / 1000));
+        }
+        view.ready.clone().err()
+    }
+}

@@ -1,0 +1,137 @@
+//! What the certificates of a directory say of themselves.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+use time::OffsetDateTime;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::GeneralName;
+use x509_parser::pem::Pem;
+
+use super::{PkiError, files};
+
+/// Worth a word when it ends within so many days.
+const SOON_DAYS: i64 = 30;
+
+/// One certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    pub name: String,
+    pub is_authority: bool,
+    /// Addresses and host names.
+    pub hosts: Vec<String>,
+    /// The day of its end, as `2028-11-20`.
+    pub ends: String,
+    /// Negative when it has ended.
+    pub days_left: i64,
+    /// SHA-256 of the certificate, in hex.
+    pub fingerprint: String,
+}
+
+impl std::fmt::Display for Shown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let what = match (self.is_authority, self.hosts.is_empty()) {
+            (true, _) => "authority".to_owned(),
+            (false, true) => "no address".to_owned(),
+            (false, false) => self.hosts.join(", "),
+        };
+        let (name, ends, days) = (&self.name, &self.ends, self.days_left);
+        let end = match days {
+            ..0 => format!("ended {ends}: renew it"),
+            0..SOON_DAYS => format!("ends {ends}, in {days} days: renew it"),
+            _ => format!("ends {ends}, in {days} days"),
+        };
+        let short = self.fingerprint.get(..16).unwrap_or(&self.fingerprint);
+        write!(f, "{name:<16} {what:<28} {end}   sha256 {short}…")
+    }
+}
+
+/// The certificates in `dir`, the authority first, then by name.
+///
+/// # Errors
+/// The directory or one of its certificates cannot be read.
+pub fn show(dir: &Path) -> Result<Vec<Shown>, PkiError> {
+    let unreadable = |source| PkiError::File {
+        path: dir.to_owned(),
+        source,
+    };
+    let mut paths: Vec<PathBuf> = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(unreadable)? {
+        paths.push(entry.map_err(unreadable)?.path());
+    }
+    paths.retain(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.ends_with(".pem") && !name.ends_with("-key.pem")
+    });
+    let shown: Result<Vec<Shown>, _> = paths.iter().map(|path| of(path)).collect();
+    let mut shown = shown?;
+    shown.sort_by_key(|shown| (!shown.is_authority, shown.name.clone()));
+    Ok(shown)
+}
+
+pub(super) fn hosts_of(path: &Path) -> Result<Vec<String>, PkiError> {
+    of(path).map(|shown| shown.hosts)
+}
+
+/// The bare key, as its own bytes.
+pub(super) fn public_key_of(path: &Path) -> Result<Vec<u8>, PkiError> {
+    let pem = pem(path)?;
+    let certificate = parsed(path, &pem)?;
+    Ok(certificate.public_key().subject_public_key.data.to_vec())
+}
+
+fn pem(path: &Path) -> Result<Pem, PkiError> {
+    let text = files::read(path)?;
+    match Pem::iter_from_buffer(text.as_bytes()).next() {
+        Some(Ok(pem)) => Ok(pem),
+        Some(Err(error)) => Err(content(path, &error)),
+        None => Err(content(path, &"it holds nothing in PEM form")),
+    }
+}
+
+fn parsed<'p>(path: &Path, pem: &'p Pem) -> Result<X509Certificate<'p>, PkiError> {
+    pem.parse_x509().map_err(|error| content(path, &error))
+}
+
+fn content(path: &Path, why: &dyn std::fmt::Display) -> PkiError {
+    PkiError::Content {
+        path: path.to_owned(),
+        why: why.to_string(),
+    }
+}
+
+fn of(path: &Path) -> Result<Shown, PkiError> {
+    let pem = pem(path)?;
+    let certificate = parsed(path, &pem)?;
+    let mut names = certificate.subject().iter_common_name();
+    let name = names.next().and_then(|name| name.as_str().ok());
+    let alternative = certificate
+        .subject_alternative_name()
+        .map_err(|error| content(path, &error))?;
+    let hosts = alternative.map_or_else(Vec::new, |names| {
+        let names = names.value.general_names.iter();
+        names.filter_map(host).collect()
+    });
+    let ends = certificate.validity().not_after.to_datetime();
+    Ok(Shown {
+        name: name.unwrap_or_default().to_owned(),
+        is_authority: certificate.is_ca(),
+        hosts,
+        ends: ends.date().to_string(),
+        days_left: (ends - OffsetDateTime::now_utc()).whole_days(),
+        fingerprint: format!("{:x}", Sha256::digest(&pem.contents)),
+    })
+}
+
+fn host(name: &GeneralName<'_>) -> Option<String> {
+    match name {
+        GeneralName::DNSName(name) => Some((*name).to_owned()),
+        GeneralName::IPAddress(bytes) => {
+            let v4 = <[u8; 4]>::try_from(*bytes).map(IpAddr::from);
+            let v6 = <[u8; 16]>::try_from(*bytes).map(IpAddr::from);
+            v4.or(v6).ok().map(|address| address.to_string())
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,148 @@
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use super::*;
+
+type Tried = Result<(), Box<dyn std::error::Error>>;
+
+fn mode(path: &Path) -> std::io::Result<u32> {
+    Ok(std::fs::metadata(path)?.permissions().mode() & 0o777)
+}
+
+fn authority() -> Result<tempfile::TempDir, Box<dyn std::error::Error>> {
+    let dir = tempfile::tempdir()?;
+    init(dir.path())?;
+    Ok(dir)
+}
+
+fn hosts(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+#[track_caller]
+fn refused<T: std::fmt::Debug>(made: Result<T, PkiError>, words: &[&str]) {
+    let text = made.expect_err("it is to be refused").to_string();
+    for word in words {
+        assert!(text.contains(word), "{text}");
+    }
+}
+
+#[test]
+fn keys_are_their_owners_alone_and_certificates_anybodys() -> Tried {
+    let dir = authority()?;
+    let [certificate, key] = add(dir.path(), "fra-1", &hosts(&["10.0.0.1"]), false)?;
+    assert_eq!(key, dir.path().join("fra-1-key.pem"));
+    for (path, expected) in [
+        (dir.path().join("ca.pem"), 0o644),
+        (dir.path().join("ca-key.pem"), 0o600),
+        (certificate, 0o644),
+        (key, 0o600),
+    ] {
+        assert_eq!(mode(&path)?, expected, "{}", path.display());
+    }
+    Ok(())
+}
+
+#[test]
+fn what_is_shown_is_what_was_asked_for() -> Tried {
+    let dir = authority()?;
+    add(
+        dir.path(),
+        "fra-1",
+        &hosts(&["10.0.0.1", "fe80::1", "fra-1.example.org"]),
+        false,
+    )?;
+    add(dir.path(), "ams-1", &hosts(&["ams"]), false)?;
+    let shown = show(dir.path())?;
+    let names: Vec<_> = shown.iter().map(|one| one.name.as_str()).collect();
+    assert!(names[0].starts_with("validator-supervisor "), "{names:?}");
+    assert_eq!(names[1..], ["ams-1", "fra-1"]);
+    assert_eq!(shown[2].hosts, ["10.0.0.1", "fe80::1", "fra-1.example.org"]);
+    assert_eq!(shown[0].days_left, CA_DAYS - 1);
+    assert_eq!(shown[1].days_left, NODE_DAYS - 1);
+    assert!(shown[0].is_authority && !shown[1].is_authority);
+    Ok(())
+}
+
+#[test]
+fn nothing_is_written_over() -> Tried {
+    let dir = authority()?;
+    add(dir.path(), "a", &hosts(&["10.0.0.1"]), false)?;
+    let before = std::fs::read(dir.path().join("a-key.pem"))?;
+    refused(init(dir.path()), &["ca.pem exists", "another directory"]);
+    refused(
+        add(dir.path(), "a", &hosts(&["10.0.0.1"]), false),
+        &["a.pem exists", "--renew"],
+    );
+    assert_eq!(std::fs::read(dir.path().join("a-key.pem"))?, before);
+    Ok(())
+}
+
+#[test]
+fn a_renewal_is_another_key_for_the_same_addresses() -> Tried {
+    let dir = authority()?;
+    let [certificate, key] = add(dir.path(), "a", &hosts(&["10.0.0.1", "a.example"]), false)?;
+    let before = (std::fs::read(&key)?, show::hosts_of(&certificate)?);
+    add(dir.path(), "a", &[], true)?;
+    assert_ne!(std::fs::read(&key)?, before.0);
+    assert_eq!(show::hosts_of(&certificate)?, before.1);
+    assert_eq!(mode(&key)?, 0o600);
+    add(dir.path(), "a", &hosts(&["10.0.0.2"]), true)?;
+    assert_eq!(show::hosts_of(&certificate)?, ["10.0.0.2"]);
+    Ok(())
+}
+
+#[test]
+fn names_and_addresses_that_cannot_be_used_are_refused() -> Tried {
+    let dir = authority()?;
+    for name in ["", "ca", "a-key", "../a", "a b", "a/b"] {
+        refused(
+            add(dir.path(), name, &hosts(&["10.0.0.1"]), false),
+            &["cannot be a node's name"],
+        );
+    }
+    refused(
+        add(dir.path(), "a", &[], false),
+        &["--host ADDR is missing", "reach a"],
+    );
+    refused(
+        add(dir.path(), "a", &hosts(&["naïve.example"]), false),
+        &["naïve.example", "neither an address nor a host name"],
+    );
+    assert_eq!(show(dir.path())?.len(), 1, "nothing was made");
+    Ok(())
+}
+
+#[test]
+fn an_authority_that_is_missing_exposed_or_torn_is_named() -> Tried {
+    let empty = tempfile::tempdir()?;
+    let here = hosts(&["10.0.0.1"]);
+    refused(
+        add(empty.path(), "a", &here, false),
+        &["ca-key.pem", "No such file"],
+    );
+    let (dir, other) = (authority()?, authority()?);
+    let key = dir.path().join("ca-key.pem");
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o640))?;
+    refused(
+        add(dir.path(), "a", &here, false),
+        &["ca-key.pem", "0640", "chmod 600"],
+    );
+    std::fs::copy(other.path().join("ca-key.pem"), &key)?;
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600))?;
+    refused(
+        add(dir.path(), "a", &here, false),
+        &["ca-key.pem", "not the key of the certificate beside it"],
+    );
+    std::fs::write(&key, "garbage")?;
+    refused(add(dir.path(), "a", &here, false), &["ca-key.pem"]);
+    Ok(())
+}
+
+#[test]
+fn a_foreign_file_is_named() -> Tried {
+    let dir = authority()?;
+    std::fs::write(dir.path().join("notes.pem"), "not a certificate")?;
+    refused(show(dir.path()), &["notes.pem", "nothing in PEM form"]);
+    Ok(())
+}

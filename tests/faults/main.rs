@@ -1,0 +1,22 @@
+//! Whole supervisors with their validators on real etcd, and everything that can go wrong between them.
+//!
+//! Each test is one fault, or one kind of it, and can be run alone: `cargo test --test faults -- --list`. All end with
+//! [`lab::Lab::end`]: one node votes within a stated time after healing, the judge of the chain finds no conflict in the votes
+//! of all nodes, and each vote is the one that etcd had before it ([`ledger`]). Those with a network of their own take root.
+
+mod budget;
+mod choice;
+mod etcd_servers;
+mod found_out;
+mod handover;
+mod lab;
+mod ledger;
+mod network;
+mod pause;
+mod processes;
+mod silence;
+mod small_disk;
+mod stopped;
+mod storm;
+
+use testkit::node::SOON_MS;

@@ -1,0 +1,75 @@
+//! Planned handovers between two supervised validators, one after the other: slots without a vote of ours in each, and in as many
+//! stretches without one, for a machine at its limit loses slots too.
+
+use std::time::{Duration, Instant};
+
+use crate::pair::{Pair, VOTES_WITHIN, status, votes_of};
+
+/// There and as often back. One shows that it works; `HANDOVERS=20` measures it.
+const TIMES: usize = 1;
+/// Slots that are looked at from a handover on, and as many before the next one.
+const WINDOW: u64 = 10;
+
+struct Handover {
+    begun: u64,
+    took: Duration,
+}
+
+pub(crate) fn there_and_back(pair: &mut Pair<'_>) {
+    let times = std::env::var("HANDOVERS").ok();
+    let times = times.and_then(|times| times.parse().ok()).unwrap_or(TIMES);
+    let restarts = restarts(pair);
+    let done: Vec<Handover> = (0..2 * times).map(|_| hand_over(pair)).collect();
+    pair.await_votes();
+    assert_eq!(
+        self::restarts(pair),
+        restarts,
+        "a handover cost a validator"
+    );
+    let [mut with, mut calm] = [Vec::new(), Vec::new()];
+    for Handover { begun, .. } in &done {
+        let mut count = |from, to| pair.score.without_vote(from, to).1.len();
+        with.push(count(begun + 1, begun + WINDOW));
+        calm.push(count(begun + 1 - WINDOW, *begun));
+    }
+    let mut took: Vec<Duration> = done.iter().map(|done| done.took).collect();
+    took.sort_unstable();
+    let lost = with.clone();
+    for counts in [&mut with, &mut calm] {
+        counts.sort_unstable();
+    }
+    pair.say(&format!(
+        "{} handovers, none of which cost a validator or a late vote: slots without a vote, median {} and worst {} of {WINDOW} each \
+         ({lost:?}); in as many stretches without a handover, median {} and worst {}; the command took {:.2?} in the median, {:.2?} at worst",
+        done.len(),
+        with[with.len() / 2],
+        with[with.len() - 1],
+        calm[calm.len() / 2],
+        calm[calm.len() - 1],
+        took[took.len() / 2],
+        took[took.len() - 1],
+    ));
+}
+
+fn hand_over(pair: &mut Pair<'_>) -> Handover {
+    pair.await_standby();
+    let calm = pair.score.now().slot;
+    pair.chain.wait_for_slot(calm + WINDOW, VOTES_WITHIN);
+    let (begun, at) = (pair.score.now().slot, Instant::now());
+    pair.active().must(&["handover"]);
+    let took = at.elapsed();
+    let votes = votes_of(pair.active());
+    pair.active = 1 - pair.active;
+    pair.chain.wait_for_slot(begun + WINDOW, VOTES_WITHIN);
+    assert_eq!(status(pair.active())["role"], "active");
+    assert_eq!(votes_of(pair.standby()), votes, "a vote after the handover");
+    Handover { begun, took }
+}
+
+fn restarts(pair: &Pair<'_>) -> u64 {
+    let of = |node| status(node)["validator"]["restarts"].as_u64();
+    [pair.active(), pair.standby()]
+        .into_iter()
+        .filter_map(of)
+        .sum()
+}
