@@ -124,9 +124,7 @@ fn without_etcd_the_node_is_fenced_alone_and_comes_back_when_etcd_does() {
         });
         let from_us = now_us();
         all_members(&mut lab, true);
-        lab.chain.settle();
-        // Nothing can be committed, so nothing leaves.
-        lab.chain.demoted(&lab.identity, None);
+        lab.nothing_can_be_committed();
         lab.expect_off_by_lease_end("a", from_us);
         lab.expect_silence_for(TTL_MS);
         all_members(&mut lab, false);
@@ -164,8 +162,7 @@ fn a_record_that_something_else_has_written_is_named_and_left_alone_until_it_is_
     let lab = Lab::voting(Shape::default());
     let key = lab.key("record");
     lab.etcd.put(&key, b"not a record").expect("a put");
-    lab.chain.settle();
-    lab.chain.demoted(&lab.identity, None);
+    lab.nothing_can_be_committed();
     for name in ["a", "b"] {
         let node = lab.node(name);
         assert!(
