@@ -46,11 +46,6 @@ test-real: packages ## votes of real validators through the gate, in Tower BFT a
 	@bin=$$(tests/real/build-agave | tail -n 1); \
 	SUPERVISOR_AGAVE_BIN=$$bin $(stage) real cargo test --locked --test real -- --test-threads=1 --nocapture
 
-.PHONY: test-real-facts
-test-real-facts: packages ## what a real validator does without a supervisor: the facts that the rest builds on
-	@bin=$$(tests/real/build-agave | tail -n 1); \
-	SUPERVISOR_AGAVE_BIN=$$bin cargo test --locked --test real bare_node -- --ignored --test-threads=1 --nocapture
-
 .PHONY: demo
 demo: ## one node's life in a terminal, with measured times
 	@tests/demo/run

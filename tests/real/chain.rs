@@ -137,24 +137,9 @@ impl Chain {
         )
     }
 
-    /// Tower BFT: which of our votes landed in the blocks `from..=to`, as slot voted for and block. Exact.
+    /// Tower BFT: every confirmed block of `from..=to`, with the votes of ours in it in their order, refused ones among them. Exact.
     ///
     /// Blocks are served once they are confirmed; wait until the chain is a few slots past `to`.
-    pub(crate) fn tower_votes_in_blocks(
-        &self,
-        from: u64,
-        to: u64,
-    ) -> Result<BTreeMap<u64, u64>, String> {
-        let mut landed = BTreeMap::new();
-        for (block, votes) in self.tower_votes(from, to)? {
-            for slot in votes.iter().filter_map(|vote| vote.tower.last_slot()) {
-                landed.entry(slot).or_insert(block);
-            }
-        }
-        Ok(landed)
-    }
-
-    /// Tower BFT: every confirmed block of `from..=to`, with the votes of ours in it in their order, refused ones among them.
     pub(crate) fn tower_votes(
         &self,
         from: u64,

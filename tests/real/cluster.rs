@@ -169,11 +169,6 @@ impl Cluster {
         ["bootstrap", "relay"].map(|name| self.dir.path().join(name).join("ledger"))
     }
 
-    /// Bootstrap and relay, for measurements.
-    pub(crate) fn always_on(&self) -> &[Process] {
-        &self.always_on
-    }
-
     /// The URLs of the RPC of bootstrap and relay.
     pub(crate) fn rpc_urls(&self) -> [String; 2] {
         let port = self.ports.rpc();

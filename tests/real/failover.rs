@@ -59,16 +59,18 @@ fn story(cluster: &Cluster) {
     let mut pair = Pair::new(cluster);
     pair.start_voting();
     handover::there_and_back(&mut pair);
-    kill_the_validator(&mut pair);
-    cut_the_host_off(&mut pair);
-    stop_the_supervisor(&mut pair);
+    let killed = kill_the_validator(&mut pair);
     kill_the_leader_of_etcd(&mut pair);
     stop_etcd_shortly(&mut pair);
+    pair.let_connections_expire(killed);
+    let cut_off = cut_the_host_off(&mut pair);
+    pair.let_connections_expire(cut_off);
+    stop_the_supervisor(&mut pair);
     stop_etcd_for_long(&mut pair);
     judge(pair);
 }
 
-fn kill_the_validator(pair: &mut Pair<'_>) {
+fn kill_the_validator(pair: &mut Pair<'_>) -> Moment {
     let pid = validator_of(pair.active()).expect("a validator");
     let begun = pair.score.now();
     // SAFETY: plain system call; the process is the validator of our cluster.
@@ -77,10 +79,10 @@ fn kill_the_validator(pair: &mut Pair<'_>) {
     pair.tell(begun, "the active validator was killed");
     pair.await_standby();
     pair.say("the killed one stands by");
-    pair.let_connections_expire(begun);
+    begun
 }
 
-fn cut_the_host_off(pair: &mut Pair<'_>) {
+fn cut_the_host_off(pair: &mut Pair<'_>) -> Moment {
     let name = pair.active().node.name.clone();
     let begun = pair.score.now();
     pair.cluster.network().split(&[&name]);
@@ -99,7 +101,7 @@ fn cut_the_host_off(pair: &mut Pair<'_>) {
     let after = votes_of(pair.standby());
     assert_eq!(after, votes, "{name} has voted after it was healed");
     pair.say("healed: the cut-off one stands by, and has sent nothing");
-    pair.let_connections_expire(begun);
+    begun
 }
 
 fn stop_the_supervisor(pair: &mut Pair<'_>) {

@@ -4,7 +4,6 @@
 //! every test here fails. Each test starts its own cluster; clusters run one after the other.
 
 mod admin;
-mod bare_node;
 mod capture;
 mod chain;
 mod cluster;

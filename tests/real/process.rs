@@ -113,19 +113,6 @@ impl Process {
             }
         }
     }
-
-    /// Resident memory in MiB, 0 once it has ended.
-    pub(crate) fn resident_mib(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
-        let kib = status.lines().find_map(|line| {
-            line.strip_prefix("VmRSS:")?
-                .trim()
-                .strip_suffix(" kB")?
-                .parse::<u64>()
-                .ok()
-        });
-        kib.unwrap_or(0) / 1024
-    }
 }
 
 impl Drop for Process {

@@ -14,6 +14,7 @@ use validator_supervisor::validator::ledger_lock;
 use validator_supervisor::validator::pubkey::Pubkey;
 use validator_supervisor::validator::record::{self, VoteRecord};
 
+use crate::admin;
 use crate::chain::Chain;
 use crate::cluster::Cluster;
 use crate::genesis::Protocol;
@@ -91,7 +92,15 @@ fn life(protocol: Protocol) {
     lab.step("stopped in order: no vote follows", |lab| {
         lab.stop(supervisor)
     });
-    lab.step("taken out: the bare validator votes on", Lab::vote_bare);
+    let mut bare = None;
+    lab.step("taken out: the bare validator votes on", |lab| {
+        bare = Some(lab.vote_bare());
+    });
+    let bare = bare.expect("a bare validator");
+    lab.step(
+        "what all of it stands on: muted and unstaked, the bare validator sends nothing; unmuted, it goes on from its record",
+        |lab| lab.mute_bare(bare),
+    );
     let _supervisor = lab.node.start(&lab.node.node.argv());
     lab.step(
         "put back: votes go on from the bare validator's record",
@@ -254,10 +263,35 @@ impl<'a> Lab<'a> {
     }
 
     /// As the README says: point the link, start the validator.
-    fn vote_bare(&self) {
+    fn vote_bare(&self) -> Process {
         self.node.node.point_link_at(&self.node.node.staked.path);
-        let mut validator = self.cluster.start_bare(&self.node.node);
+        let validator = self.cluster.start_bare(&self.node.node);
         self.await_votes();
+        validator
+    }
+
+    /// As the supervisor does it, but without one.
+    fn mute_bare(&self, mut validator: Process) {
+        let (node, protocol) = (&self.node.node, self.cluster.protocol);
+        admin::mute(node.ledger()).expect("mute");
+        admin::set_identity(node.ledger(), &node.unstaked.path, protocol, false)
+            .expect("set the unstaked identity");
+        let last = node.last_recorded_slot().expect("a record");
+        self.chain
+            .assert_no_vote_of_ours_after(last, 2 * WATCHED_SLOTS);
+        assert_eq!(
+            node.last_recorded_slot(),
+            Some(last),
+            "a muted validator stored a vote"
+        );
+        admin::set_identity(node.ledger(), &node.staked.path, protocol, true)
+            .expect("set the staked identity, from its record");
+        admin::unmute(node.ledger(), &node.staked.path).expect("unmute");
+        self.await_votes();
+        assert!(
+            !validator.output().contains("panicked at"),
+            "the validator panicked"
+        );
         validator.signal(libc::SIGTERM);
         validator.wait(UP_WITHIN);
     }

@@ -49,15 +49,7 @@ impl VoteLog {
             .clone()
     }
 
-    /// The longest time in which no new vote of ours showed, between the first and the last that did.
-    pub(crate) fn longest_silence(&self) -> Duration {
-        self.silences()
-            .map(|(_, lasted)| lasted)
-            .max()
-            .unwrap_or_default()
-    }
-
-    /// The longest of these times among those that ended after `since`.
+    /// The longest time in which no new vote of ours showed, among those that ended after `since`.
     pub(crate) fn longest_silence_since(&self, since: Instant) -> Duration {
         let silences = self.silences().filter(|(ended, _)| *ended > since);
         silences.map(|(_, lasted)| lasted).max().unwrap_or_default()
