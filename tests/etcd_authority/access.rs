@@ -1,11 +1,11 @@
 //! Who may speak with whom: certificates, passwords, and servers that are none.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::node::{Node, SOON_MS, config};
+use crate::node::{Node, SOON_MS, WITHIN, config, key};
 use testkit::certificates::{Authority, Flaw};
 use testkit::etcd::{Etcd, Options, Tls, possible_hosts};
 use testkit::stand_in::until;
@@ -247,6 +247,98 @@ fn a_wrong_password_or_none_is_named() {
     assert!(!why.contains("guess"), "{why}");
     is_found(&wrong, "password_file");
     Node::start("a", etcd.endpoints()).hears_of_trouble("authority.etcd.user");
+}
+
+#[test]
+fn a_user_that_may_only_read_votes_no_more_and_overwrites_nothing() {
+    let etcd = Etcd::start(&Options {
+        user: Some(("sol".into(), "secret".into())),
+        ..Options::default()
+    })
+    .expect("etcd");
+    let dir = tempfile::tempdir().expect("a directory");
+    let config = with_password(&etcd, &dir, "secret");
+    let found = inspect::servers(&config, dir.path());
+    assert!(
+        found.iter().all(|(grade, _)| *grade == Grade::Good),
+        "{found:#?}"
+    );
+    let node = Node::configured("a", &config);
+    let (term, _) = node.acquires();
+    node.commits_well(term, 1, b"one");
+    let stored = |name: &str| etcd.get(&key(name)).expect("etcd").map(|kv| kv.bytes);
+    let before = stored("record");
+    etcd.permit("READ").expect("a change of rights");
+    let remedy = "read and write on authority.etcd.prefix";
+    let refused = node.commits(term, 2, b"two");
+    assert!(
+        matches!(&refused, Err(error) if error.to_string().contains(remedy)),
+        "{refused:?}"
+    );
+    is_found(&config, remedy);
+    let other = Node::configured("b", &config);
+    other.hears_of_trouble(remedy);
+    assert!(other.authority.acquire(WITHIN).is_err());
+    assert_eq!((stored("record"), stored("members/b")), (before, None));
+    etcd.permit("READWRITE").expect("a change of rights");
+    node.commits_well(term, 2, b"two");
+}
+
+/// etcd itself, but for the version that it gives.
+fn as_an_older(etcd: &Etcd) -> String {
+    let server = etcd.endpoints()[0].replace("http://", "");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let server = TcpStream::connect(&server).expect("etcd");
+            let ways = [
+                (client.try_clone(), server.try_clone(), false),
+                (server.try_clone(), client.try_clone(), true),
+            ];
+            for (from, to, is_answer) in ways {
+                let (from, to) = (from.expect("a socket"), to.expect("a socket"));
+                std::thread::spawn(move || pass_on(from, to, is_answer));
+            }
+        }
+    });
+    format!("http://{address}")
+}
+
+fn pass_on(mut from: TcpStream, mut to: TcpStream, is_answer: bool) {
+    let mut bytes = [0; 16 * 1024];
+    while let Ok(count @ 1..) = from.read(&mut bytes) {
+        let bytes = &mut bytes[..count];
+        let versions = |bytes: &[u8]| {
+            bytes
+                .windows(3)
+                .position(|text| text == b"3.4" || text == b"3.5")
+        };
+        while let (true, Some(at)) = (is_answer, versions(bytes)) {
+            bytes[at + 2] = b'3';
+        }
+        if to.write_all(bytes).is_err() {
+            break;
+        }
+    }
+    let _ = to.shutdown(Shutdown::Both);
+}
+
+#[test]
+fn an_etcd_that_is_too_old_gets_no_lease_and_no_record() {
+    let etcd = Etcd::single().expect("etcd");
+    let config = config(vec![as_an_older(&etcd)]);
+    let node = Node::configured("a", &config);
+    let why = node.hears_of_trouble("is too old");
+    assert!(
+        why.contains("etcd 3.3.") && why.contains("3.4 or newer"),
+        "{why}"
+    );
+    is_found(&config, "is too old");
+    assert!(node.authority.acquire(WITHIN).is_err());
+    let kept =
+        [key("holder"), key("record"), key("members/a")].map(|key| etcd.get(&key).expect("etcd"));
+    assert_eq!(kept, [None, None, None]);
 }
 
 #[test]

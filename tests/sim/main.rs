@@ -4,12 +4,14 @@
 //! run. `SIM_SEEDS=n` runs more of them, and `SIM_SEED=s cargo test --test sim replay -- --nocapture` shows one.
 
 mod authority;
+mod checks;
 mod child;
 mod client;
 mod fault;
 mod judge;
 mod mistake;
 mod node;
+mod readings;
 mod record;
 mod rng;
 mod store;

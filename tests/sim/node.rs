@@ -3,10 +3,14 @@
 use crate::child::Child;
 use crate::client::Client;
 use crate::record::Record;
+use crate::rng::Rng;
 use crate::store::Disk;
-use validator_supervisor::engine::values::{Identity, Millis, OpId, RecordMark, RequestId};
+use std::collections::BTreeMap;
+use validator_supervisor::engine::values::{
+    Identity, Millis, NodeName, OpId, RecordMark, RequestId,
+};
 use validator_supervisor::engine::vote_gate::VoteGate;
-use validator_supervisor::engine::{Engine, GateFacts, Setup};
+use validator_supervisor::engine::{AuthorityTraits, Engine, GateFacts, Setup, Timing};
 
 #[derive(Debug)]
 pub(crate) struct Node {
@@ -21,10 +25,63 @@ pub(crate) struct Node {
     pub(crate) trouble: Trouble,
     /// When it was last told to vote, and when each `demote` reached it; whether the last word was an answered `demote`.
     pub(crate) wanted_up: u64,
-    pub(crate) wanted_off: std::collections::BTreeMap<RequestId, u64>,
+    pub(crate) wanted_off: BTreeMap<RequestId, u64>,
     pub(crate) demoted: bool,
     /// What happens when it moves again.
     pub(crate) stalled: std::collections::VecDeque<crate::world::Event>,
+}
+
+impl Node {
+    pub(crate) fn new(index: usize, local: bool, rng: &mut Rng) -> Self {
+        let restart_max = if rng.chance(10) { 3 } else { 1_000 };
+        let timing = Timing {
+            step_ms: 400,
+            promote_ms: 4_000,
+            handover_ms: 2_000,
+            clear_slots: 12,
+            clear_within_ms: 20_000,
+            gate_quiet_ms: 60,
+            start_ms: 6_000,
+            exit_ms: 600,
+            term_ms: 500,
+            stale_ms: 1_200,
+            caught_up_slots: 4,
+            lease_margin_ms: 1_100,
+            takeover_stagger_ms: 400,
+            isolated_ms: 1_500,
+            silent_ms: 3_000,
+            backoff_min_ms: 200,
+            backoff_max_ms: 3_000,
+            restart_max,
+            restart_window_ms: 20_000,
+        };
+        let authority = AuthorityTraits {
+            alone: local,
+            passes: !local,
+            leased: !local,
+        };
+        let setup = Setup {
+            node: NodeName(format!("n{index}")),
+            authority,
+            automatic: true,
+            rank: index as u32,
+            timing,
+        };
+        Self {
+            setup,
+            disk: Disk::default(),
+            ledger: None,
+            ledger_before: None,
+            link: Identity::Unstaked,
+            sup: None,
+            child: None,
+            trouble: Trouble::default(),
+            wanted_up: 0,
+            wanted_off: BTreeMap::new(),
+            demoted: false,
+            stalled: Default::default(),
+        }
+    }
 }
 
 /// Until when something is wrong; 0 where nothing is.

@@ -9,9 +9,7 @@ use crate::world::{Admin, Event, World};
 use validator_supervisor::engine::values::{
     Command, Identity, Millis, OpId, PromoteFlags, RequestId, Role, Verdict,
 };
-use validator_supervisor::engine::{
-    Effect, Engine, Input, Leads, Memory, Observation, Outcome, PeerFacts,
-};
+use validator_supervisor::engine::{Effect, Engine, Input, Memory, Outcome};
 
 impl World {
     /// Starts a supervisor, which first ends what an earlier one left behind.
@@ -436,98 +434,6 @@ impl World {
                 accept_double_vote_risk: false,
             };
             self.ask(node, Command::Promote(flags));
-        }
-    }
-
-    /// Probes: the validator's word about itself, the cluster's, the chain's.
-    pub(crate) fn observe(&mut self, node: usize, life: u64) {
-        if self.nodes[node].life() != Some(life) {
-            return;
-        }
-        self.after(300, Event::Observe { node, life });
-        let (tip, now, chain_vote) = (self.slot, self.now, self.chain_vote);
-        let n = &mut self.nodes[node];
-        let cut = n.trouble.cut_from_cluster > now;
-        let ready = n
-            .child
-            .as_ref()
-            .filter(|child| child.ready)
-            .map(|child| child.slot);
-        let Some(sup) = &mut n.sup else { return };
-        let own = match ready {
-            None => Observation::OwnSilent,
-            Some(slot) => Observation::Own {
-                healthy: true,
-                slot,
-                behind: (!cut).then_some(tip - slot),
-            },
-        };
-        let own_advancing = ready.is_some_and(|slot| slot > sup.last_slot);
-        sup.last_slot = ready.unwrap_or(0);
-        sup.client.cached = self
-            .store
-            .record
-            .as_ref()
-            .map(|(record, _)| record.clone())
-            .filter(|_| self.rng.chance(20))
-            .or(sup.client.cached.take());
-        let halted = self.halted > now;
-        let cluster = Observation::Cluster {
-            asked: 3,
-            advancing: if cut || halted { 0 } else { 3 },
-            failed: if cut { 3 } else { 0 },
-            own_advancing,
-        };
-        self.tell(node, life, Input::Observed(own));
-        self.tell(node, life, Input::Observed(cluster));
-        let leads = Observation::Leads(Leads::Never);
-        self.tell(node, life, Input::Observed(leads));
-        if !cut && chain_vote > 0 {
-            self.tell(
-                node,
-                life,
-                Input::Observed(Observation::ChainVote { slot: chain_vote }),
-            );
-        }
-    }
-
-    /// One node hears of the others.
-    pub(crate) fn meet(&mut self, node: usize) {
-        self.after(600, Event::Meet { node });
-        let Some(life) = self.nodes[node].life() else {
-            return;
-        };
-        if self.nodes[node].trouble.cut_from_cluster > self.now {
-            return;
-        }
-        for other in (0..self.nodes.len()).filter(|other| *other != node) {
-            let Some(sup) = self.nodes[other].sup.as_ref() else {
-                continue;
-            };
-            let trouble = &self.nodes[other].trouble;
-            if [trouble.cut_from_cluster, trouble.hung, trouble.suspended]
-                .iter()
-                .any(|until| *until > self.now)
-            {
-                continue;
-            }
-            let (role, asks) = (sup.engine.role(), sup.engine.asks_for_term());
-            let ready = role == Role::Standby || (role == Role::Parked && asks);
-            let seen = Observation::Peer(PeerFacts {
-                node: self.name(other),
-                ready: if ready { Ok(()) } else { Err(role.to_string()) },
-                priority: 0,
-                active_term: sup.engine.term().filter(|_| role == Role::Active),
-                asks,
-            });
-            self.after(
-                10,
-                Event::Tell {
-                    node,
-                    life,
-                    input: Input::Observed(seen),
-                },
-            );
         }
     }
 

@@ -3,15 +3,15 @@
 use crate::fault::Fault;
 use crate::judge::Judge;
 use crate::mistake::Mistake;
-use crate::node::{Node, Trouble};
+use crate::node::Node;
 use crate::record::Record;
 use crate::rng::Rng;
-use crate::store::{Call, Disk, Reply, Store};
+use crate::store::{Call, Reply, Store};
 use std::collections::BTreeMap;
+use validator_supervisor::engine::Input;
 use validator_supervisor::engine::values::{
-    Command, Identity, NodeName, OpId, RecordKind, RecordMark, RequestId, Role,
+    Command, Identity, NodeName, OpId, RecordKind, RecordMark, RequestId,
 };
-use validator_supervisor::engine::{AuthorityTraits, Input, Setup, Timing};
 
 pub(crate) const SLOT_MS: u64 = 400;
 pub(crate) const WATCHDOG_MS: u64 = 2500;
@@ -20,7 +20,7 @@ pub(crate) const HOLD_MAX_MS: u64 = 2500;
 pub(crate) const HEALED_AT: u64 = 40_000;
 pub(crate) const SETTLE_MS: u64 = 60_000;
 /// From a decision to kill until the kernel is done.
-const KILL_GRACE_MS: u64 = 150;
+pub(crate) const KILL_GRACE_MS: u64 = 150;
 
 /// What happens next, and to whom.
 #[derive(Clone, Debug)]
@@ -191,7 +191,7 @@ pub(crate) struct World {
     pub(crate) deaths_since_heal: u32,
     queue: BTreeMap<(u64, u64), Event>,
     queued: u64,
-    broken: Option<String>,
+    pub(crate) broken: Option<String>,
 }
 
 impl World {
@@ -205,7 +205,7 @@ impl World {
             RecordKind::Tower
         };
         let nodes = (0..count)
-            .map(|index| new_node(index, local, &mut rng))
+            .map(|index| Node::new(index, local, &mut rng))
             .collect();
         let mut world = Self {
             now: 1_000,
@@ -428,174 +428,5 @@ impl World {
             self.store.expire(now);
             self.spread_changes();
         }
-    }
-
-    /// What must hold between all nodes, after every event.
-    fn check(&mut self) -> Result<(), String> {
-        if let Some(rule) = self.broken.take() {
-            return Err(rule);
-        }
-        for node in 0..self.nodes.len() {
-            self.check_node(node)?;
-        }
-        let carrying = self
-            .nodes
-            .iter()
-            .filter(|node| node.carries_identity())
-            .count();
-        for node in 0..self.nodes.len() {
-            let excused = self.nodes[node].trouble.suspended > self.now
-                || !self.nodes[node].carries_identity();
-            let holds = self
-                .store
-                .holder
-                .is_some_and(|holding| holding.node == node);
-            if carrying > 1 && !excused && !holds && self.now > self.overlap_ends(node) {
-                return Err(format!(
-                    "I3: node {node} carries the staked identity beside another, and its time is over"
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    fn check_node(&self, index: usize) -> Result<(), String> {
-        let node = &self.nodes[index];
-        let (Some(sup), Some(child)) = (&node.sup, &node.child) else {
-            return Ok(());
-        };
-        let awake = node.trouble.hung <= self.now && node.trouble.suspended <= self.now;
-        let resting = matches!(
-            sup.engine.role(),
-            Role::CatchingUp | Role::Standby | Role::Parked
-        );
-        if resting
-            && child.listener == sup.life
-            && (child.voters || child.admin == Identity::Staked)
-        {
-            return Err(format!(
-                "node {index} is {} with a validator that is {:?}, voters: {}",
-                sup.engine.role(),
-                child.admin,
-                child.voters
-            ));
-        }
-        if awake
-            && !self.local
-            && sup.engine.term().is_some()
-            && node.carries_identity()
-            && self.now > self.overlap_ends(index)
-        {
-            return Err(format!(
-                "I5: node {index} carries the staked identity after its lease"
-            ));
-        }
-        Ok(())
-    }
-
-    /// By when a node that may have lost its term is off the identity.
-    fn overlap_ends(&self, node: usize) -> u64 {
-        let trouble = &self.nodes[node].trouble;
-        let watched = trouble
-            .unguarded_since
-            .map_or(0, |since| since + WATCHDOG_MS);
-        let awake = trouble.resumed_at.max(trouble.hung.min(self.now));
-        let lease = self.store.lease_end(node);
-        lease.max(watched).max(awake) + KILL_GRACE_MS
-    }
-
-    /// One node votes, and the others stand by.
-    fn settled(&self) -> bool {
-        let recent: Vec<usize> = self
-            .judge
-            .sent
-            .iter()
-            .rev()
-            .take_while(|sent| sent.at + 3_000 > self.now)
-            .map(|sent| sent.node)
-            .collect();
-        let Some(voter) = recent.first() else {
-            return false;
-        };
-        let rest = self.nodes.iter().enumerate().all(|(index, node)| {
-            let role = node.sup.as_ref().map(|sup| sup.engine.role());
-            role == Some(if index == *voter {
-                Role::Active
-            } else {
-                Role::Standby
-            })
-        });
-        rest && recent.len() >= 6
-            && recent.iter().all(|node| node == voter)
-            && self.requests.is_empty()
-    }
-
-    pub(crate) fn roles(&self) -> String {
-        let role = |node: &Node| {
-            node.sup.as_ref().map_or("down".to_owned(), |sup| {
-                format!(
-                    "{} ({:?})",
-                    sup.engine.role(),
-                    sup.engine
-                        .explain(validator_supervisor::engine::values::Millis(self.now))
-                )
-            })
-        };
-        let roles = self.nodes.iter().map(role).collect::<Vec<_>>().join(", ");
-        format!(
-            "{roles}; store {:?}; open requests {:?}",
-            self.store.holder, self.requests
-        )
-    }
-}
-
-fn new_node(index: usize, local: bool, rng: &mut Rng) -> Node {
-    let restart_max = if rng.chance(10) { 3 } else { 1_000 };
-    let timing = Timing {
-        step_ms: 400,
-        promote_ms: 4_000,
-        handover_ms: 2_000,
-        clear_slots: 12,
-        clear_within_ms: 20_000,
-        gate_quiet_ms: 60,
-        start_ms: 6_000,
-        exit_ms: 600,
-        term_ms: 500,
-        stale_ms: 1_200,
-        caught_up_slots: 4,
-        lease_margin_ms: 1_100,
-        takeover_stagger_ms: 400,
-        isolated_ms: 1_500,
-        silent_ms: 3_000,
-        backoff_min_ms: 200,
-        backoff_max_ms: 3_000,
-        restart_max,
-        restart_window_ms: 20_000,
-    };
-    let authority = AuthorityTraits {
-        alone: local,
-        passes: !local,
-        leased: !local,
-    };
-    let setup = Setup {
-        node: NodeName(format!("n{index}")),
-        authority,
-        automatic: true,
-        rank: index as u32,
-        timing,
-    };
-    Node {
-        setup,
-        disk: Disk::default(),
-        ledger: None,
-        ledger_before: None,
-        link: Identity::Unstaked,
-        sup: None,
-        child: None,
-        trouble: Trouble::default(),
-        wanted_up: 0,
-        wanted_off: BTreeMap::new(),
-        demoted: false,
-        stalled: Default::default(),
     }
 }

@@ -132,14 +132,22 @@ impl Etcd {
         let user = json!({"name": name, "password": password});
         self.ask("/v3/auth/user/add", &user)?;
         self.ask("/v3/auth/role/add", &json!({"name": "all"}))?;
-        // From the zero byte, to the zero byte: every key.
-        let every = encoded(&[0]);
-        let permission = json!({"permType": "READWRITE", "key": every, "range_end": every});
-        let grant = json!({"name": "all", "perm": permission});
-        self.ask("/v3/auth/role/grant", &grant)?;
+        self.permit("READWRITE")?;
         self.ask("/v3/auth/user/grant", &json!({"user": name, "role": "all"}))?;
         self.ask("/v3/auth/enable", &json!({}))?;
         self.log_in()
+    }
+
+    /// What the user may do to every key: `READ` or `READWRITE`.
+    ///
+    /// # Errors
+    /// etcd cannot be asked, or has no users.
+    pub fn permit(&self, what: &str) -> io::Result<()> {
+        // From the zero byte, to the zero byte: every key.
+        let every = encoded(&[0]);
+        let permission = json!({"permType": what, "key": every, "range_end": every});
+        let grant = json!({"name": "all", "perm": permission});
+        self.ask("/v3/auth/role/grant", &grant).map(drop)
     }
 
     /// Becomes the superuser. A server forgets its tokens when it restarts, and each after five minutes unused.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::connection::Connection;
 use super::session::{Lease, Part, Session, term};
 use super::term::{Request, is_ours};
+use super::version;
 use crate::authority::Fault;
 use crate::engine::AuthorityNews;
 
@@ -45,7 +46,15 @@ pub(super) async fn keep(session: &Session, connection: &mut Connection) {
     }
 }
 
+/// Without a lease no term is taken: so whatever must not be used is refused here.
 async fn grant(session: &Session, connection: &mut Connection) -> Result<(), Fault> {
+    let status = connection
+        .call(|client| async move { client.maintenance_client().status().await })
+        .await?;
+    version::check(status.version()).map_err(|error| {
+        let endpoint = connection.endpoint();
+        Fault::Refused(format!("{endpoint}: {error}"))
+    })?;
     let (sent, ttl_s) = (session.now(), session.ttl_s);
     let granted = connection
         .call(|client| async move { client.lease_client().grant(ttl_s, None).await })

@@ -24,6 +24,7 @@ mod replica;
 mod session;
 mod term;
 mod transactions;
+mod version;
 mod vote;
 mod watch;
 
