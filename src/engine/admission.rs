@@ -246,7 +246,7 @@ impl Engine {
             (_, Some(votes)) => votes,
             (None, None) => "nobody votes from here".to_owned(),
         };
-        let votes = format!("{who}; {}", self.last_vote_sentence());
+        let votes = format!("{who}; {}", self.record_sentence());
         Some(match &self.memory_failed {
             None => (Verdict::Done, votes),
             Some(why) => (Verdict::Refused, format!("{votes}; but {why}")),

@@ -102,7 +102,7 @@ impl Engine {
         }
         self.term_released(&outcome);
         if self.child.alive {
-            let (stage, detail) = (self.resting(now), self.last_vote_sentence());
+            let (stage, detail) = (self.resting(now), self.record_sentence());
             self.enter(now, stage, Cause::Released, detail);
             self.restart_if_due(now);
         } else {
@@ -175,13 +175,13 @@ impl Engine {
         }
     }
 
-    pub(super) fn last_vote_sentence(&self) -> String {
+    pub(super) fn record_sentence(&self) -> String {
         match self.gate.facts.last {
             Some(mark) => format!(
-                "last vote: slot {} (term {}, record {})",
+                "the record ends at slot {} (term {}, record {})",
                 mark.slot, mark.term, mark.seq
             ),
-            None => "no vote was sent from here".into(),
+            None => "there is no record yet".into(),
         }
     }
 }

@@ -287,7 +287,7 @@ impl Engine {
         let active = matches!(self.stage, Stage::Active(_));
         match (&self.handed, self.successor_votes()) {
             (Some(_), Some(votes)) => {
-                let text = format!("{votes}; {}", self.last_vote_sentence());
+                let text = format!("{votes}; {}", self.record_sentence());
                 Some((Verdict::Done, text))
             }
             (Some(handed), None) if active => {

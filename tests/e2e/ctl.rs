@@ -226,7 +226,7 @@ fn explain_and_history_say_what_happened_in_sentences() {
     lab.chain.demoted(&lab.identity, Some("a"));
     let explained = lab.must(&["explain"]);
     assert!(
-        explained.contains("node a is parked") && explained.contains("last vote: slot"),
+        explained.contains("node a is parked") && explained.contains("the record ends at slot"),
         "{explained}"
     );
     let history = lab.must(&["history"]);

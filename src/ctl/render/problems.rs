@@ -34,6 +34,9 @@ fn of_authority(status: &Status) -> Option<String> {
     let kind = clean(&status.authority.kind);
     match (status.authority.healthy, status.role) {
         (Some(true), _) => None,
+        (Some(false), Role::CatchingUp | Role::Standby | Role::Parked) => Some(format!(
+            "authority {kind} is not healthy: this node cannot vote until it is"
+        )),
         (Some(false), _) => Some(format!(
             "authority {kind} is not healthy: votes wait until it is, or are refused"
         )),

@@ -299,3 +299,13 @@ fn slots_behind_the_next_leader_slot_do_not_underflow() {
     late.next_leader_slot = Some(5);
     assert!(text(&late).contains("leads      slot 5\n"));
 }
+
+#[test]
+fn a_standby_that_is_cut_off_from_its_authority_says_that_it_cannot_vote() {
+    let mut status = active();
+    status.role = Role::Standby;
+    status.authority.healthy = Some(false);
+    let found = problems(&status);
+    let said = "authority etcd is not healthy: this node cannot vote until it is";
+    assert!(found.iter().any(|problem| problem == said), "{found:#?}");
+}
