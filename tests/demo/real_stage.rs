@@ -52,16 +52,16 @@ impl RealStage {
     fn landed(&self, from: u64, to: u64) -> Result<Vec<u64>, Failure> {
         let mut landed = Err("not asked".to_owned());
         let _ = until(60_000, || {
-            landed = self.chain.tower_votes_in_blocks(from, to);
+            landed = self.chain.tower_votes(from, to);
             landed.is_ok()
         });
-        let mut by_block: Vec<(u64, u64)> = landed
-            .map_err(Failure)?
-            .into_iter()
-            .map(|(slot, block)| (block, slot))
-            .collect();
-        by_block.sort_unstable();
-        Ok(by_block.into_iter().map(|(_, slot)| slot).collect())
+        let mut slots: Vec<u64> = Vec::new();
+        for vote in landed.map_err(Failure)?.into_values().flatten() {
+            // One that landed again later is no vote of its own.
+            let slot = vote.tower.last_slot();
+            slots.extend(slot.filter(|slot| !slots.contains(slot)));
+        }
+        Ok(slots)
     }
 }
 
