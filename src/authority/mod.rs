@@ -5,6 +5,9 @@
 pub mod durable_file;
 pub mod etcd;
 pub mod local;
+pub mod news;
+pub mod peer;
+mod record_file;
 pub mod stored;
 
 use std::sync::Arc;
@@ -12,6 +15,8 @@ use std::time::Duration;
 
 use etcd::Etcd;
 use local::{Local, OpenError};
+use news::Member;
+use peer::Peer;
 use stored::StoredRecord;
 
 use crate::engine::AuthorityTraits;
@@ -24,6 +29,8 @@ pub enum Authority {
     Local(Arc<Local>),
     /// An etcd cluster.
     Etcd(Arc<Etcd>),
+    /// The other supervisors.
+    Peer(Arc<Peer>),
 }
 
 /// Why a record was not committed.
@@ -43,6 +50,9 @@ pub enum Fault {
     /// Nothing was changed by it.
     #[error("{0}")]
     Refused(String),
+    /// The same, because of what is not known; an operator who knows it may have it all the same.
+    #[error("{0}")]
+    Unsafe(String),
     /// Whether it has changed anything is not known.
     #[error("{0}")]
     Unknown(String),
@@ -73,6 +83,7 @@ impl Authority {
         match self {
             Self::Local(local) => Ok(local.commit(mark, bytes)?),
             Self::Etcd(etcd) => etcd.commit(mark, bytes),
+            Self::Peer(peer) => peer.commit(mark, bytes),
         }
     }
 
@@ -84,17 +95,24 @@ impl Authority {
         match self {
             Self::Local(local) => local.settle(),
             Self::Etcd(_) => Ok(()),
+            Self::Peer(peer) => peer.settle(),
         }
     }
 
-    /// Obtains the right to vote, and the final record of the terms before where it is not on this disk.
+    /// Obtains the right to vote, and the final record of the terms before where it is not on this disk. `regardless` of nodes that
+    /// cannot be asked, where the authority is these nodes.
     ///
     /// # Errors
     /// It is not granted, or nothing is certain.
-    pub fn acquire(&self, within: Duration) -> Result<(Term, Option<RecordMark>), Fault> {
+    pub fn acquire(
+        &self,
+        within: Duration,
+        regardless: bool,
+    ) -> Result<(Term, Option<RecordMark>), Fault> {
         match self {
             Self::Local(local) => Ok((local.acquire()?, None)),
             Self::Etcd(etcd) => etcd.acquire(within),
+            Self::Peer(peer) => peer.acquire(within, regardless),
         }
     }
 
@@ -106,6 +124,7 @@ impl Authority {
         match self {
             Self::Local(local) => Ok(local.release(term)?),
             Self::Etcd(etcd) => etcd.release(term, within),
+            Self::Peer(peer) => peer.release(term),
         }
     }
 
@@ -117,6 +136,7 @@ impl Authority {
         match self {
             Self::Local(_) => Err(self.has_no_other_node()),
             Self::Etcd(etcd) => etcd.pass(term, to, within),
+            Self::Peer(peer) => peer.pass(term, to, within),
         }
     }
 
@@ -128,6 +148,7 @@ impl Authority {
         match self {
             Self::Local(_) => Err(self.has_no_other_node()),
             Self::Etcd(etcd) => etcd.confirm(term, within),
+            Self::Peer(peer) => peer.confirm(term, within),
         }
     }
 
@@ -143,6 +164,7 @@ impl Authority {
         match self {
             Self::Local(local) => local.record(),
             Self::Etcd(etcd) => etcd.record(),
+            Self::Peer(peer) => peer.record(),
         }
     }
 
@@ -152,6 +174,7 @@ impl Authority {
         match self {
             Self::Local(_) => "local",
             Self::Etcd(_) => "etcd",
+            Self::Peer(_) => "peer",
         }
     }
 
@@ -169,6 +192,11 @@ impl Authority {
                 passes: true,
                 leased: true,
             },
+            Self::Peer(_) => AuthorityTraits {
+                alone: false,
+                passes: true,
+                leased: false,
+            },
         }
     }
 
@@ -177,7 +205,16 @@ impl Authority {
     pub fn held_before(&self) -> bool {
         match self {
             Self::Local(local) => local.holds(),
-            Self::Etcd(_) => false,
+            Self::Etcd(_) | Self::Peer(_) => false,
+        }
+    }
+
+    /// What the other nodes are to know of this one.
+    pub fn tell_member(&self, member: Member) {
+        match self {
+            Self::Local(_) => {}
+            Self::Etcd(etcd) => etcd.tell_member(member),
+            Self::Peer(peer) => peer.tell_member(member),
         }
     }
 
@@ -186,6 +223,7 @@ impl Authority {
         match self {
             Self::Local(_) => {}
             Self::Etcd(etcd) => etcd.leave(),
+            Self::Peer(peer) => peer.leave(),
         }
     }
 
@@ -195,6 +233,7 @@ impl Authority {
         match self {
             Self::Local(local) => local.mark(),
             Self::Etcd(etcd) => etcd.newest_mark(),
+            Self::Peer(peer) => peer.newest_mark(),
         }
     }
 
@@ -202,7 +241,7 @@ impl Authority {
     #[must_use]
     pub fn lease_until(&self) -> Option<Millis> {
         match self {
-            Self::Local(_) => None,
+            Self::Local(_) | Self::Peer(_) => None,
             Self::Etcd(etcd) => etcd.lease_until(),
         }
     }

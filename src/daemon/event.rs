@@ -1,6 +1,6 @@
 //! Everything that reaches the daemon's loop, in one closed list.
 
-use crate::authority::etcd;
+use crate::authority::news::News;
 use crate::config::{ConfigError, Loaded};
 use crate::ctl::server;
 use crate::engine::Outcome;
@@ -42,8 +42,8 @@ pub(super) enum Event {
     LinkChanged(Pointed),
     /// This operator's pause is written down, or why it is not.
     PauseKept(RequestId, Millis, Result<(), String>),
-    /// etcd tells something.
-    Etcd(etcd::News),
+    /// The authority tells something.
+    Authority(News),
     /// An operator.
     Ctl(server::Event),
     Signal(Signal),

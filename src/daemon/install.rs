@@ -185,7 +185,7 @@ fn commit(authority: &Authority, mark: RecordMark, bytes: &[u8]) -> Result<(), C
     loop {
         match authority.commit(mark, bytes) {
             Err(CommitError::Unsettled(_))
-                if authority.traits().leased && Instant::now() < until =>
+                if !authority.traits().alone && Instant::now() < until =>
             {
                 std::thread::sleep(SETTLE_EVERY);
             }

@@ -6,8 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::{Daemon, clock};
-use crate::authority::Authority;
-use crate::authority::etcd::{Member, News, Part};
+use crate::authority::news::{Member, News, Part};
 use crate::ctl::status::PeerStatus;
 use crate::ctl::time::Timestamp;
 use crate::engine::values::{Millis, NodeName, Role, Term};
@@ -66,7 +65,7 @@ impl Members {
 }
 
 impl Daemon {
-    pub(super) fn etcd_tells(&mut self, news: News) -> Option<u8> {
+    pub(super) fn authority_tells(&mut self, news: News) -> Option<u8> {
         match news {
             News::Term(news) => {
                 if let AuthorityNews::Holder(holder) = &news {
@@ -77,16 +76,14 @@ impl Daemon {
             }
             News::Member { node, member } => self.member_changed(node, member),
             News::Trouble { part, why } => {
-                tracing::error!(EVENT = "etcd", PART = part.name(), "{why}");
+                let authority = self.authority.name();
+                tracing::error!(EVENT = authority, PART = %part, "{why}");
                 self.members.troubles.insert(part, why);
                 None
             }
             News::Well(part) => {
-                tracing::info!(
-                    EVENT = "etcd",
-                    PART = part.name(),
-                    "etcd answers as it should again"
-                );
+                let authority = self.authority.name();
+                tracing::info!(EVENT = authority, PART = %part, "{authority} answers as it should again");
                 self.members.troubles.remove(&part);
                 None
             }
@@ -120,7 +117,7 @@ impl Daemon {
             }
             None => {
                 if self.members.known.remove(&node).is_some() && others {
-                    tracing::warn!(EVENT = "member", "{node} has gone: its lease has ended");
+                    tracing::warn!(EVENT = "member", "{node} has gone");
                 }
             }
         }
@@ -164,11 +161,8 @@ impl Daemon {
 
     /// Tells the others of this node.
     pub(super) fn tell_members(&self) {
-        let Authority::Etcd(etcd) = &self.authority else {
-            return;
-        };
         let (role, asks) = (self.engine.role(), self.engine.asks_for_term());
-        etcd.tell_member(Member {
+        self.authority.tell_member(Member {
             role: role.name().to_owned(),
             ready: match role {
                 Role::Standby => self.engine.paused_until().is_none() || asks,

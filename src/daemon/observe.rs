@@ -49,7 +49,7 @@ impl Daemon {
                 None
             }
             Event::PauseKept(request, until, kept) => self.pause_kept(request, until, kept),
-            Event::Etcd(news) => self.etcd_tells(news),
+            Event::Authority(news) => self.authority_tells(news),
             Event::Ctl(CtlEvent::Call(call)) => self.serve(call),
             Event::Ctl(CtlEvent::Scrape(answer)) => {
                 // The scraper may have gone.

@@ -37,8 +37,8 @@ impl Daemon {
             }),
             Effect::Unmute { op } => self.unmute(op),
             Effect::SetIdentity { op, to, require } => self.set_identity(op, to, require),
-            Effect::Acquire { op } => self.authority_does(op, |authority| {
-                let held = authority.acquire(AUTHORITY_WITHIN);
+            Effect::Acquire { op, regardless } => self.authority_does(op, move |authority| {
+                let held = authority.acquire(AUTHORITY_WITHIN, regardless);
                 held.map(|(term, record)| Outcome::Held { term, record })
             }),
             Effect::InstallRecord { op, term } => self.install(op, term),
@@ -125,6 +125,7 @@ impl Daemon {
         self.asker.run(move || {
             let outcome = work(&authority).unwrap_or_else(|fault| match fault {
                 Fault::Refused(why) => Outcome::Refused(why),
+                Fault::Unsafe(why) => Outcome::Unsafe(why),
                 Fault::Unknown(why) => Outcome::Failed(why),
             });
             let _ = events.send(Event::Done(op, outcome));

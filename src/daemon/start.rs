@@ -23,8 +23,10 @@ use super::report::vote_account_text;
 use super::worker::Worker;
 use super::{Daemon, Inbox, clock, journal, signals};
 use crate::authority::Authority;
-use crate::authority::etcd::{Etcd, Surroundings};
+use crate::authority::etcd::Etcd;
 use crate::authority::local::Local;
+use crate::authority::news::Surroundings;
+use crate::authority::peer::Peer;
 use crate::cli::{Exit, RunArgs};
 use crate::config::{Config, FailoverMode, Loaded};
 use crate::ctl::access::Rule;
@@ -232,21 +234,24 @@ fn open_authority(
     identity: [u8; 32],
     events: mpsc::UnboundedSender<Event>,
 ) -> Result<Authority, AnyError> {
-    let Some(etcd) = &config.authority.etcd else {
-        let local = Local::open(&config.state_dir, identity)?;
-        return Ok(Authority::Local(Arc::new(local)));
-    };
     let surroundings = Surroundings {
         clock: clock::now,
         state_dir: config.state_dir.clone(),
         tell: Box::new(move |news| {
             // The loop owns the receiver and ends last.
-            let _ = events.send(Event::Etcd(news));
+            let _ = events.send(Event::Authority(news));
         }),
     };
     let node = NodeName(config.node.clone());
-    let etcd = Etcd::start(etcd, identity, node, surroundings)?;
-    Ok(Authority::Etcd(Arc::new(etcd)))
+    Ok(match (&config.authority.etcd, &config.peer) {
+        (Some(etcd), _) => {
+            Authority::Etcd(Arc::new(Etcd::start(etcd, identity, node, surroundings)?))
+        }
+        (None, Some(peer)) => {
+            Authority::Peer(Arc::new(Peer::start(peer, identity, node, surroundings)?))
+        }
+        (None, None) => Authority::Local(Arc::new(Local::open(&config.state_dir, identity)?)),
+    })
 }
 
 /// The loop runs on the process's first thread, which is the one that starts the child.

@@ -24,7 +24,9 @@ pub enum Effect {
     /// Obtain the right to vote, fencing every term before it. A term that this node has already is taken anew under a
     /// higher number, so that a late request about the earlier number cannot touch it. Performed in order with `Release` and
     /// `PassTerm`.
-    Acquire { op: OpId },
+    ///
+    /// `regardless`: an operator's word stands for that of the nodes that cannot be asked.
+    Acquire { op: OpId, regardless: bool },
     /// Make the newest known record durable here and in the validator's directory. Issued after `Acquire`, before the identity.
     InstallRecord { op: OpId, term: Term },
     /// Let votes pass under `term`, each after its commit.

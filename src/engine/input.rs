@@ -48,6 +48,8 @@ pub enum Outcome {
     Durable(Option<RecordMark>),
     /// It was refused, and nothing has changed.
     Refused(String),
+    /// The same, and an operator who knows more may have it all the same, by a flag.
+    Unsafe(String),
     /// It failed; whether anything has changed is unknown.
     Failed(String),
 }
@@ -56,7 +58,7 @@ impl Outcome {
     /// The outcome in words, for messages about a step that did not end as it should.
     pub(super) fn sentence(&self) -> String {
         match self {
-            Self::Refused(why) | Self::Failed(why) => why.clone(),
+            Self::Refused(why) | Self::Unsafe(why) | Self::Failed(why) => why.clone(),
             other => format!("unexpected outcome {other:?}"),
         }
     }

@@ -21,7 +21,10 @@ impl Engine {
         if self.reclaims {
             self.claimed = true;
             self.set_launch(Launch::Acquire);
-            self.ask(now, |op| Effect::Acquire { op });
+            self.ask(now, |op| Effect::Acquire {
+                op,
+                regardless: false,
+            });
         } else {
             self.launch_link(now, Carry::Unstaked);
         }

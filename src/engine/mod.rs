@@ -23,6 +23,7 @@
 //! is late as well the child is killed. The term is given back only with the child off the identity or dead.
 
 mod admission;
+pub mod ballot;
 mod chain;
 mod demote;
 mod effect;

@@ -72,6 +72,11 @@ impl Engine {
                 self.claimed = false;
                 self.refused(now, &why);
             }
+            (PromoteStep::Acquire, Outcome::Unsafe(why)) => {
+                self.claimed = false;
+                self.failure.0 = Verdict::Unsafe;
+                self.refused(now, &why);
+            }
             (PromoteStep::Install(held), Outcome::Durable(mark)) => {
                 self.installed(now, held, RecordDurable(mark))
             }
@@ -139,7 +144,11 @@ impl Engine {
         self.set_promote(PromoteStep::Acquire);
         self.progress("acquiring the term");
         self.claimed = true;
-        self.ask(now, |op| Effect::Acquire { op });
+        let regardless = match &self.stage {
+            Stage::Promoting(promotion) => promotion.flags.accept_double_vote_risk,
+            _ => false,
+        };
+        self.ask(now, |op| Effect::Acquire { op, regardless });
     }
 
     fn install(&mut self, now: Millis, held: TermHeld) {

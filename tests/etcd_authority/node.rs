@@ -5,7 +5,8 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use testkit::stand_in::until;
-use validator_supervisor::authority::etcd::{Etcd, Member, News, Surroundings};
+use validator_supervisor::authority::etcd::Etcd;
+use validator_supervisor::authority::news::{Member, News, Surroundings};
 use validator_supervisor::authority::{CommitError, Fault};
 use validator_supervisor::config::EtcdConfig;
 use validator_supervisor::engine::AuthorityNews;

@@ -6,7 +6,7 @@ use crate::node::{Node, WITHIN, config, mark};
 use testkit::etcd::Etcd;
 use testkit::stand_in::until;
 use validator_supervisor::authority::CommitError;
-use validator_supervisor::authority::etcd::News;
+use validator_supervisor::authority::news::News;
 use validator_supervisor::engine::AuthorityNews;
 
 #[test]

@@ -3,7 +3,7 @@
 use crate::node::{IDENTITY, Node, WITHIN, key, mark};
 use testkit::etcd::Etcd;
 use testkit::stand_in::until;
-use validator_supervisor::authority::etcd::{Member, News};
+use validator_supervisor::authority::news::{Member, News};
 use validator_supervisor::authority::{CommitError, Fault};
 use validator_supervisor::engine::AuthorityNews;
 use validator_supervisor::engine::values::{NodeName, Term};

@@ -208,7 +208,7 @@ impl World {
 
     fn perform(&mut self, node: usize, effect: Effect) {
         match effect {
-            Effect::Acquire { op } => self.acquire(node, op),
+            Effect::Acquire { op, .. } => self.acquire(node, op),
             Effect::Release { op, term } if term.0 == 0 => self.enqueue(node, op, Call::Read),
             Effect::Release { op, term } => self.enqueue(node, op, Call::Release { term }),
             Effect::PassTerm { op, term, to } => match self.store.lease_of(index(&to)) {

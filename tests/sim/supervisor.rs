@@ -170,7 +170,7 @@ impl World {
             Effect::SetIdentity { op, to, require } => {
                 self.ask_admin(node, life, op, Admin::Identity(to, require))
             }
-            Effect::Acquire { op } => self.acquire(node, op),
+            Effect::Acquire { op, .. } => self.acquire(node, op),
             Effect::InstallRecord { op, .. } => self.install(node, life, op),
             Effect::OpenGate { op, term } => {
                 let n = &mut self.nodes[node];

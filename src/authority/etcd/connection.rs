@@ -190,6 +190,7 @@ impl Connection {
         let endpoint = self.endpoint();
         match fault {
             Fault::Refused(why) => Fault::Refused(format!("etcd at {endpoint}: {why}")),
+            Fault::Unsafe(why) => Fault::Unsafe(why),
             Fault::Unknown(why) => Fault::Unknown(format!("etcd at {endpoint}: {why}")),
         }
     }

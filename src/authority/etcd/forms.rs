@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::authority::news::Member;
 use crate::authority::stored::{self, FormError};
 
 const HOLDER_MAGIC: &[u8; 8] = b"VSHOLDER";
@@ -20,36 +21,6 @@ pub(super) struct Holder {
     pub(super) from: Option<String>,
 }
 
-/// The value of `members/<node>`: what a supervisor says of itself. Readings, good for a person and for the choice of a
-/// successor; nothing that safety rests on.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Member {
-    /// The role's word.
-    pub role: String,
-    /// It could be promoted at once.
-    pub ready: bool,
-    /// Its validator is healthy; `None`: not known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub healthy: Option<bool>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub slots_behind: Option<u64>,
-    /// Last slot of the newest record on its own disk.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub record_slot: Option<u64>,
-    /// Its operator wants it to vote.
-    #[serde(default)]
-    pub asks: bool,
-    /// Higher goes first.
-    #[serde(default)]
-    pub priority: u32,
-    /// The term it votes under.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub active_term: Option<u64>,
-    /// It decides nothing by itself until then, in milliseconds of Unix time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub paused_until_unix_ms: Option<u64>,
-}
-
 impl Holder {
     pub(super) fn form(&self) -> Vec<u8> {
         write(HOLDER_MAGIC, self)
@@ -61,16 +32,6 @@ impl Holder {
 }
 
 impl Member {
-    /// In more than a reading that moves with every slot.
-    pub(super) fn differs_in_kind(&self, other: &Self) -> bool {
-        let still = |member: &Self| Self {
-            slots_behind: None,
-            record_slot: None,
-            ..member.clone()
-        };
-        still(self) != still(other)
-    }
-
     pub(super) fn form(&self) -> Vec<u8> {
         write(MEMBER_MAGIC, self)
     }

@@ -6,10 +6,11 @@
 use std::time::Duration;
 
 use super::connection::Connection;
-use super::session::{Lease, Part, Session, term};
+use super::session::{Lease, Session, term};
 use super::term::{Request, is_ours};
 use super::version;
 use crate::authority::Fault;
+use crate::authority::news::Part;
 use crate::engine::AuthorityNews;
 
 /// After a failure; short against every interval.

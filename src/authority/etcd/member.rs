@@ -5,10 +5,10 @@ use std::time::Duration;
 use tokio::sync::watch::Receiver;
 
 use super::connection::Connection;
-use super::forms::Member;
-use super::session::{Part, Session};
+use super::session::Session;
 use super::transactions;
 use crate::authority::Fault;
+use crate::authority::news::{Member, Part};
 
 /// Changes that come faster than this are put together.
 const PAUSE: Duration = Duration::from_millis(200);

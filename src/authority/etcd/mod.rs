@@ -35,10 +35,9 @@ use tokio::runtime::Handle;
 use tokio::sync::{Mutex, watch as latest};
 
 pub use connection::SettingsError;
-pub use forms::Member;
-pub use session::{News, Part, Surroundings};
 
-use super::local::OpenError;
+use super::news::{Member, Surroundings};
+use super::record_file::OpenError;
 use super::stored::StoredRecord;
 use super::{CommitError, Fault};
 use crate::config::EtcdConfig;

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::authority::durable_file::TwoFiles;
-use crate::authority::local::{OpenError, read_newest};
+use crate::authority::record_file::{OpenError, read_newest};
 use crate::authority::stored::{self, StoredRecord};
 use crate::engine::values::RecordMark;
 

@@ -8,55 +8,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::cluster::{self, ClusterError};
 use super::connection::Settings;
-use super::forms::Member;
 use super::keys::Keys;
 use super::transactions::HolderKey;
 use crate::authority::Fault;
+use crate::authority::news::{News, Part, Surroundings};
 use crate::authority::stored::StoredRecord;
 use crate::engine::AuthorityNews;
 use crate::engine::values::{Millis, NodeName, RecordMark, Term};
 
 /// One outage shows itself in many words.
 const SAME_TROUBLE_MS: u64 = 30_000;
-
-/// What an etcd authority tells without being asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum News {
-    /// For the engine.
-    Term(AuthorityNews),
-    /// A member has come or changed; `None`: its lease has ended.
-    Member {
-        node: NodeName,
-        member: Option<Member>,
-    },
-    /// Something an operator should know; told when it begins, and again when it changes, not too often.
-    Trouble { part: Part, why: String },
-    /// That trouble has passed.
-    Well(Part),
-}
-
-/// Which of the things that run at once has trouble.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Part {
-    Lease,
-    Watch,
-    Member,
-    /// What stands under the holder's key or the record's.
-    Keys,
-}
-
-impl Part {
-    /// The word for it in logs.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Lease => "lease",
-            Self::Watch => "watch",
-            Self::Member => "member",
-            Self::Keys => "keys",
-        }
-    }
-}
 
 /// A lease as this node knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,7 +132,7 @@ impl Session {
         if state.troubles.get(&part).is_some_and(is_said) {
             return;
         }
-        state.troubles.insert(part, (fault.clone(), now));
+        state.troubles.insert(part.clone(), (fault.clone(), now));
         drop(state);
         let why = fault.to_string();
         self.tell(News::Trouble { part, why });
@@ -243,24 +204,6 @@ impl Session {
     /// What was committed last under the term in hand.
     pub(super) fn found_mark(&self) -> Option<RecordMark> {
         self.state().found.as_ref().map(|found| found.mark)
-    }
-}
-
-/// What the daemon gives to an authority that runs on its own.
-pub struct Surroundings {
-    /// The engine's clock.
-    pub clock: fn() -> Millis,
-    /// Exists, and is this supervisor's alone.
-    pub state_dir: PathBuf,
-    /// Takes news, and never waits.
-    pub tell: Box<dyn Fn(News) + Send + Sync>,
-}
-
-impl std::fmt::Debug for Surroundings {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Surroundings")
-            .field("state_dir", &self.state_dir)
-            .finish_non_exhaustive()
     }
 }
 

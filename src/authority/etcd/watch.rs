@@ -9,12 +9,12 @@ use std::time::Duration;
 use etcd_client::{EventType, GetOptions, KeyValue, WatchOptions, WatchStream};
 
 use super::connection::Connection;
-use super::forms::Member;
 use super::replica::Replica;
-use super::session::{News, Part, Session, term};
+use super::session::{Session, term};
 use super::term::is_ours;
 use super::transactions::{self, HolderKey};
 use crate::authority::Fault;
+use crate::authority::news::{Member, News, Part};
 use crate::engine::AuthorityNews;
 use crate::engine::values::NodeName;
 

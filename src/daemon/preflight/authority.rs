@@ -8,40 +8,40 @@ use crate::authority::etcd::inspect;
 use crate::config::{AuthorityKind, Config};
 
 pub(super) fn look(findings: &mut Findings, config: &Config, occasion: Occasion) {
-    if config.peer.is_some() {
+    let kind = config.authority.kind;
+    if config.peer.is_some() && kind != AuthorityKind::Peer {
         findings.add(
             "config",
             Level::Error,
-            "[peer] is not in this version and would do nothing: remove it",
+            "[peer] would do nothing beside another authority: remove it, or set authority.kind = \"peer\"",
         );
     }
-    match (config.authority.kind, &config.authority.etcd) {
-        (AuthorityKind::Local, _) => findings.add(
+    match kind {
+        AuthorityKind::Local => findings.add(
             "authority",
             Level::Good,
             "local: a single node, no failover",
         ),
-        (AuthorityKind::Etcd, Some(etcd)) => {
-            let mut found = inspect::files(etcd);
-            if occasion == Occasion::Check {
-                found.extend(inspect::servers(etcd, &config.state_dir));
-            }
-            for (grade, text) in found {
-                let level = match grade {
-                    inspect::Grade::Good => Level::Good,
-                    inspect::Grade::Doubtful => Level::Warning,
-                    inspect::Grade::Bad => Level::Error,
-                };
-                findings.add("authority", level, text);
-            }
-        }
-        (other, _) => findings.add(
+        AuthorityKind::Peer => findings.add(
             "authority",
-            Level::Error,
-            format!(
-                "authority.kind {:?} is not in this version: set authority.kind = \"local\" or \"etcd\"",
-                other.name()
-            ),
+            Level::Good,
+            "peer: the other nodes keep the record",
         ),
+        AuthorityKind::Etcd => {}
+    }
+    let Some(etcd) = &config.authority.etcd else {
+        return;
+    };
+    let mut found = inspect::files(etcd);
+    if occasion == Occasion::Check {
+        found.extend(inspect::servers(etcd, &config.state_dir));
+    }
+    for (grade, text) in found {
+        let level = match grade {
+            inspect::Grade::Good => Level::Good,
+            inspect::Grade::Doubtful => Level::Warning,
+            inspect::Grade::Bad => Level::Error,
+        };
+        findings.add("authority", level, text);
     }
 }

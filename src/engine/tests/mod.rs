@@ -277,7 +277,7 @@ fn step_op(effect: &Effect) -> Option<OpId> {
         | Effect::Mute { op }
         | Effect::Unmute { op }
         | Effect::SetIdentity { op, .. }
-        | Effect::Acquire { op }
+        | Effect::Acquire { op, .. }
         | Effect::InstallRecord { op, .. }
         | Effect::OpenGate { op, .. }
         | Effect::CloseGate { op, .. }

@@ -1,0 +1,341 @@
+//! What another node says, and what follows from it here. The table of the protocol:
+//!
+//! | message | here |
+//! |---|---|
+//! | `State` | a higher ballot is kept; what this node held under a lower one is lost |
+//! | `Record` | kept where it is newer and this node does not vote; answered with what is on this disk |
+//! | `Commit` | kept under the promise of its term and sender, in one piece with the look at that promise; else `Fenced` |
+//! | `Kept` | a vote may wait for it |
+//! | `Fenced` | as `State` |
+//! | `Ask` | promised on this disk, the newest record first; refused while a node that is there holds a term, or for a low one |
+//! | `Promised`, `Refused` | an answer to the term that is being asked for now; to any other, nothing |
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::link::{Link, LinkError};
+use super::message::{Answered, Asked, Claim, Hello, Message, Place, Refused, State, VERSION};
+use super::node::{Inner, Node};
+use crate::authority::news::{News, Part};
+use crate::authority::stored::StoredRecord;
+use crate::engine::AuthorityNews;
+use crate::engine::ballot::Refusal;
+use crate::engine::values::{NodeName, Term};
+
+impl Node {
+    /// What this node says first.
+    pub(super) fn hello(&self) -> Message {
+        Message::Hello(Hello {
+            version: VERSION,
+            node: self.name.0.clone(),
+            identity: bs58::encode(self.identity).into_string(),
+            record: self.newest(),
+        })
+    }
+
+    /// Whether the other side is whom its certificate names, and speaks of the same identity.
+    pub(super) fn meet(&self, hello: &Hello, from: &NodeName) -> Result<(), LinkError> {
+        let unfit = |why: String| Err(LinkError::Unfit(why));
+        let identity = bs58::encode(self.identity).into_string();
+        if hello.version != VERSION {
+            return unfit(format!(
+                "it speaks version {} of the protocol, and this one {VERSION}: install the same release on both nodes",
+                hello.version
+            ));
+        }
+        if hello.node != from.0 {
+            return unfit(format!(
+                "it calls itself {:?}, and its certificate is for {from}: set `node` there, or make it another certificate",
+                hello.node
+            ));
+        }
+        if hello.identity != identity {
+            return unfit(format!(
+                "it votes for {}, and this node for {identity}: identity.staked must be the same key on both",
+                hello.identity
+            ));
+        }
+        Ok(())
+    }
+
+    /// From here on that node is there. It gets the newest record, then the word of this node, then every vote.
+    pub(super) fn link_up(&self, from: &NodeName, link: &Arc<Link>, hello: &Hello) {
+        let mut state = self.state();
+        let due = self.newest();
+        let _ = self.bring_up_to_date(link, hello.record);
+        let word = Message::State(State {
+            asks: true,
+            ..self.word(&state)
+        });
+        let _ = link.send(&word);
+        let Some(other) = state.others.get_mut(from) else {
+            return;
+        };
+        if let Some(before) = other.link.replace(Arc::clone(link)) {
+            before.close();
+        }
+        other.record = hello.record;
+        other.due = due;
+        other.in_step = due <= hello.record;
+        other.claim = None;
+        self.well(&mut state, Part::Link(from.clone()));
+        self.has_changed();
+    }
+
+    /// That link has ended.
+    pub(super) fn link_down(&self, from: &NodeName, link: &Arc<Link>, why: &LinkError) {
+        let mut state = self.state();
+        let Some(other) = state.others.get_mut(from) else {
+            return;
+        };
+        if !other
+            .link
+            .as_ref()
+            .is_some_and(|now| Arc::ptr_eq(now, link))
+        {
+            return;
+        }
+        other.link = None;
+        other.in_step = false;
+        other.claim = None;
+        other.member = None;
+        other.lost_at = Instant::now();
+        if let Some(asking) = &mut state.asking
+            && asking.open.contains(from)
+        {
+            asking.refused = Some(format!("{from}: {why}"));
+        }
+        self.trouble(&mut state, Part::Link(from.clone()), why.to_string());
+        self.tell(News::Member {
+            node: from.clone(),
+            member: None,
+        });
+        self.tell_holder(&mut state);
+        self.has_changed();
+    }
+
+    /// One message. An error ends the link.
+    pub(super) fn hear(
+        &self,
+        from: &NodeName,
+        link: &Link,
+        message: Message,
+    ) -> Result<(), LinkError> {
+        let mut state = self.state();
+        match message {
+            Message::Hello(_) => {
+                return Err(LinkError::Unfit("it says hello again".into()));
+            }
+            Message::State(word) => self.hear_state(&mut state, from, link, word)?,
+            Message::Record(record) => self.hear_record(&state, link, &record)?,
+            Message::Commit(record) => self.hear_commit(&state, from, link, &record)?,
+            Message::Kept(place) => self.hear_kept(&mut state, from, place),
+            Message::Fenced(claim) => self.hear_claim(&mut state, from, &claim)?,
+            Message::Ask(asked) => self.hear_ask(&mut state, from, link, asked)?,
+            Message::Promised(Answered { term }) => {
+                if let Some(asking) = &mut state.asking
+                    && asking.term.0 == term
+                {
+                    asking.open.retain(|open| open != from);
+                }
+            }
+            Message::Refused(refused) => self.hear_refused(&mut state, from, refused)?,
+        }
+        self.tell_holder(&mut state);
+        self.has_changed();
+        Ok(())
+    }
+
+    fn hear_state(
+        &self,
+        state: &mut Inner,
+        from: &NodeName,
+        link: &Link,
+        word: State,
+    ) -> Result<(), LinkError> {
+        self.hear_claim(state, from, &word.claim)?;
+        let Some(other) = state.others.get_mut(from) else {
+            return Ok(());
+        };
+        other.claim = Some(word.claim.ballot());
+        other.heard_at = Some(Instant::now());
+        let member = Some(word.member);
+        let changed = other.member != member;
+        other.member.clone_from(&member);
+        if changed {
+            self.tell(News::Member {
+                node: from.clone(),
+                member,
+            });
+        }
+        let inherits = state.ballot.ended && state.ballot.heir.as_ref() == Some(&self.name);
+        if word.hands_over && inherits && state.ballot.is_of(from) {
+            self.tell_term(AuthorityNews::Passed {
+                term: state.ballot.term,
+                from: from.clone(),
+            });
+        }
+        if word.asks {
+            link.send(&Message::State(self.word(state)))?;
+        }
+        self.name_heir(state, from, link)
+    }
+
+    /// What this node held before its process started again is for whoever is there.
+    fn name_heir(&self, state: &mut Inner, heir: &NodeName, link: &Link) -> Result<(), LinkError> {
+        let ballot = &state.ballot;
+        let is_left = ballot.is_of(&self.name) && ballot.ended && ballot.heir.is_none();
+        if !is_left || state.holds || state.asking.is_some() {
+            return Ok(());
+        }
+        let has = state.others.get(heir).and_then(|other| other.record);
+        if self.bring_up_to_date(link, has).is_err() {
+            return Ok(());
+        }
+        let named = ballot.ended_for(Some(heir.clone()));
+        self.keep(state, named)?;
+        self.tell_others(state);
+        Ok(())
+    }
+
+    fn hear_claim(
+        &self,
+        state: &mut Inner,
+        from: &NodeName,
+        claim: &Claim,
+    ) -> Result<(), LinkError> {
+        let claim = claim.ballot();
+        // The answer to what this node asks for now: whether it takes that term is not decided yet.
+        let own = state
+            .asking
+            .as_ref()
+            .is_some_and(|asking| asking.term == claim.term);
+        if own && claim.is_of(&self.name) {
+            return Ok(());
+        }
+        if let Some(next) = state.ballot.after_hearing(&claim, from, &self.name) {
+            self.keep(state, next)?;
+        }
+        Ok(())
+    }
+
+    fn hear_record(
+        &self,
+        state: &Inner,
+        link: &Link,
+        record: &StoredRecord,
+    ) -> Result<(), LinkError> {
+        let votes = state.holds && !state.ballot.ended;
+        if !votes {
+            self.keep_record(record)?;
+        }
+        self.answer_kept(link)
+    }
+
+    fn hear_commit(
+        &self,
+        state: &Inner,
+        from: &NodeName,
+        link: &Link,
+        record: &StoredRecord,
+    ) -> Result<(), LinkError> {
+        let ballot = &state.ballot;
+        let is_promised = ballot.term == record.mark.term && ballot.is_of(from) && !ballot.ended;
+        if !is_promised {
+            link.send(&Message::Fenced(Claim::from(ballot)))?;
+            return Ok(());
+        }
+        self.keep_record(record)?;
+        self.answer_kept(link)
+    }
+
+    fn keep_record(&self, record: &StoredRecord) -> Result<(), LinkError> {
+        if record.identity != self.identity {
+            return Err(LinkError::Unfit(format!(
+                "it sends a record of {}",
+                bs58::encode(record.identity).into_string()
+            )));
+        }
+        if Some(Place::from(record.mark)) > self.newest() {
+            self.record.write(record.mark, &record.bytes)?;
+        }
+        Ok(())
+    }
+
+    fn answer_kept(&self, link: &Link) -> Result<(), LinkError> {
+        if let Some(newest) = self.newest() {
+            link.send(&Message::Kept(newest))?;
+        }
+        // The vote has left by now; the next record is kept the sooner.
+        Ok(self.record.settle()?)
+    }
+
+    fn hear_kept(&self, state: &mut Inner, from: &NodeName, place: Place) {
+        if let Some(other) = state.others.get_mut(from) {
+            other.record = other.record.max(Some(place));
+            other.in_step |= other.link.is_some() && other.due <= other.record;
+        }
+    }
+
+    fn hear_ask(
+        &self,
+        state: &mut Inner,
+        from: &NodeName,
+        link: &Link,
+        asked: Asked,
+    ) -> Result<(), LinkError> {
+        let term = Term(asked.term);
+        let own = state
+            .asking
+            .as_ref()
+            .map(|asking| (asking.term, &self.name));
+        let refusal = if own > Some((term, from)) {
+            Some(format!("{} asks for a term itself", self.name))
+        } else if let Some(why) = self
+            .held_elsewhere(state)
+            .filter(|_| !state.ballot.is_of(from))
+        {
+            Some(why)
+        } else {
+            let votes = state.holds && !state.ballot.ended;
+            match state.ballot.promise(term, from, votes) {
+                Ok(promised) => {
+                    let _ = self.bring_up_to_date(link, asked.record);
+                    self.keep(state, promised)?;
+                    if let Some(asking) = &mut state.asking {
+                        asking.refused = Some(format!("{from} asks for a higher one"));
+                    }
+                    None
+                }
+                Err(Refusal::Holds(term)) => Some(format!("{} holds term {term}", self.name)),
+                Err(Refusal::Promised { term, to }) => {
+                    Some(format!("term {term} is promised to {to}"))
+                }
+            }
+        };
+        match refusal {
+            None => link.send(&Message::Promised(Answered { term: asked.term }))?,
+            Some(why) => link.send(&Message::Refused(Refused {
+                term: asked.term,
+                why,
+                claim: Claim::from(&state.ballot),
+            }))?,
+        }
+        Ok(())
+    }
+
+    fn hear_refused(
+        &self,
+        state: &mut Inner,
+        from: &NodeName,
+        refused: Refused,
+    ) -> Result<(), LinkError> {
+        self.hear_claim(state, from, &refused.claim)?;
+        if let Some(asking) = &mut state.asking
+            && asking.term.0 == refused.term
+        {
+            asking.refused = Some(refused.why);
+        }
+        Ok(())
+    }
+}

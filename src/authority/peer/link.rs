@@ -1,0 +1,124 @@
+//! One connection to another node, once both sides know each other.
+//!
+//! Any thread may send; one reads. Neither waits for long: who does not read what is sent to it, or says nothing, loses the
+//! connection, and begins with a new one.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rustls::Connection;
+
+use super::message::{Incoming, Message, MessageError};
+use super::tls::{in_words, is_late};
+
+/// A sign of life comes several times within it.
+pub(super) const LOST_AFTER: Duration = Duration::from_millis(1_500);
+/// Much more than what one message takes.
+const SENT_WITHIN: Duration = Duration::from_millis(1_000);
+const PIECE: usize = 16 * 1024;
+
+/// Why a connection has ended.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LinkError {
+    #[error("the connection is lost: {0}")]
+    Io(#[from] std::io::Error),
+    #[error("nothing was heard for {} ms", LOST_AFTER.as_millis())]
+    Silent,
+    #[error("it has closed the connection")]
+    Closed,
+    #[error("{}", in_words(.0))]
+    Tls(#[from] rustls::Error),
+    #[error("it speaks nonsense: {0}")]
+    Nonsense(#[from] MessageError),
+    #[error("{0}")]
+    Unfit(String),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Link {
+    socket: TcpStream,
+    outgoing: Mutex<Outgoing>,
+}
+
+#[derive(Debug)]
+struct Outgoing {
+    tls: Connection,
+    /// Keeps its room from message to message.
+    bytes: Vec<u8>,
+}
+
+impl Link {
+    pub(super) fn new(socket: TcpStream, tls: Connection) -> std::io::Result<Self> {
+        socket.set_read_timeout(Some(LOST_AFTER))?;
+        socket.set_write_timeout(Some(SENT_WITHIN))?;
+        Ok(Self {
+            socket,
+            outgoing: Mutex::new(Outgoing {
+                tls,
+                bytes: Vec::new(),
+            }),
+        })
+    }
+
+    /// Sends a message, or ends the connection: part of one would spoil what follows.
+    pub(super) fn send(&self, message: &Message) -> Result<(), LinkError> {
+        self.send_written(|out| message.write(out))
+    }
+
+    /// The same for what `write` appends.
+    pub(super) fn send_written(&self, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), LinkError> {
+        let mut outgoing = self.outgoing();
+        let Outgoing { tls, bytes } = &mut *outgoing;
+        bytes.clear();
+        write(bytes);
+        let sent = bytes.chunks(PIECE).try_for_each(|piece| {
+            tls.writer().write_all(piece)?;
+            flush(tls, &self.socket)
+        });
+        sent.inspect_err(|_| self.close()).map_err(LinkError::Io)
+    }
+
+    /// Waits for bytes and adds what they say to `incoming`.
+    pub(super) fn receive(&self, incoming: &mut Incoming) -> Result<(), LinkError> {
+        let mut raw = [0; PIECE];
+        let count = match (&self.socket).read(&mut raw) {
+            Ok(0) => return Err(LinkError::Closed),
+            Ok(count) => count,
+            Err(error) if is_late(&error) => return Err(LinkError::Silent),
+            Err(error) => return Err(error.into()),
+        };
+        let mut outgoing = self.outgoing();
+        let tls = &mut outgoing.tls;
+        let mut left = &raw[..count];
+        while !left.is_empty() {
+            tls.read_tls(&mut left)?;
+            let plain = tls.process_new_packets()?.plaintext_bytes_to_read();
+            let mut bytes = vec![0; plain];
+            tls.reader().read_exact(&mut bytes)?;
+            incoming.take(&bytes);
+        }
+        if tls.wants_write() {
+            flush(tls, &self.socket)?;
+        }
+        Ok(())
+    }
+
+    /// Ends it for both sides, and for whoever reads from it here.
+    pub(super) fn close(&self) {
+        let _ = self.socket.shutdown(Shutdown::Both);
+    }
+
+    fn outgoing(&self) -> std::sync::MutexGuard<'_, Outgoing> {
+        self.outgoing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn flush(tls: &mut Connection, mut socket: &TcpStream) -> std::io::Result<()> {
+    while tls.wants_write() {
+        tls.write_tls(&mut socket)?;
+    }
+    Ok(())
+}

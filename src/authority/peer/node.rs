@@ -1,0 +1,332 @@
+//! What the parts of this node share: its ballot, the links to the others, and whom to tell.
+//!
+//! One lock. It is held while the ballot or another node's record goes to the disk, so that nothing is promised in between; while
+//! this node votes neither happens. Nothing is waited for under it but disks, and nothing is sent under it but a few words.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::ballot_file::BallotFile;
+use super::link::Link;
+use super::message::{Claim, Message, Place, State};
+use crate::authority::Fault;
+use crate::authority::news::{Member, News, Part, Surroundings};
+use crate::authority::record_file::RecordFile;
+use crate::config::{OnLoss, PeerConfig};
+use crate::engine::AuthorityNews;
+use crate::engine::ballot::Ballot;
+use crate::engine::values::{NodeName, Term};
+
+/// How long an heir that is there has the first word. A promotion takes less.
+const HEIR_FIRST: Duration = Duration::from_secs(3);
+
+/// See the module.
+pub(super) struct Node {
+    pub(super) name: NodeName,
+    pub(super) identity: [u8; 32],
+    pub(super) config: PeerConfig,
+    pub(super) record: RecordFile,
+    pub(super) on_loss: OnLoss,
+    ballot_file: BallotFile,
+    state: Mutex<Inner>,
+    /// A message has changed something that a caller may wait for.
+    changed: Condvar,
+    tell: Box<dyn Fn(News) + Send + Sync>,
+    stopping: AtomicBool,
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Node")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) ballot: Ballot,
+    /// This process has taken the term of the ballot, and has given the right to the next one to nobody.
+    pub(super) holds: bool,
+    /// All other nodes of the configuration.
+    pub(super) others: BTreeMap<NodeName, Other>,
+    /// A term that the others are being asked for.
+    pub(super) asking: Option<Asking>,
+    pub(super) member: Member,
+    /// What the engine was told last of the holder.
+    told: Option<Option<NodeName>>,
+    heir_since: Option<Instant>,
+    troubles: BTreeMap<Part, String>,
+}
+
+/// Another node, as it is seen from here.
+#[derive(Debug)]
+pub(super) struct Other {
+    pub(super) link: Option<Arc<Link>>,
+    /// The newest record on its disk, as it said over this link.
+    pub(super) record: Option<Place>,
+    /// It has the newest record of when the link came up: votes wait for it from here on.
+    pub(super) in_step: bool,
+    pub(super) due: Option<Place>,
+    pub(super) member: Option<Member>,
+    pub(super) claim: Option<Ballot>,
+    /// When it last said how it is.
+    pub(super) heard_at: Option<Instant>,
+    pub(super) lost_at: Instant,
+}
+
+#[derive(Debug)]
+pub(super) struct Asking {
+    pub(super) term: Term,
+    /// Those that have not answered.
+    pub(super) open: Vec<NodeName>,
+    pub(super) refused: Option<String>,
+}
+
+impl Node {
+    pub(super) fn new(
+        config: &PeerConfig,
+        identity: [u8; 32],
+        name: NodeName,
+        record: RecordFile,
+        (ballot_file, ballot): (BallotFile, Ballot),
+        surroundings: Surroundings,
+    ) -> Self {
+        let now = Instant::now();
+        let other = || Other {
+            link: None,
+            record: None,
+            in_step: false,
+            due: None,
+            member: None,
+            claim: None,
+            heard_at: None,
+            lost_at: now,
+        };
+        let names = config.nodes.iter().map(|node| NodeName(node.name.clone()));
+        let others = names
+            .filter(|other| *other != name)
+            .map(|name| (name, other()));
+        Self {
+            identity,
+            config: config.clone(),
+            record,
+            on_loss: config.on_loss,
+            ballot_file,
+            state: Mutex::new(Inner {
+                ballot,
+                holds: false,
+                others: others.collect(),
+                asking: None,
+                member: Member::default(),
+                told: None,
+                heir_since: None,
+                troubles: BTreeMap::new(),
+            }),
+            name,
+            changed: Condvar::new(),
+            tell: surroundings.tell,
+            stopping: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, Inner> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until something has changed, or the time is over.
+    pub(super) fn wait<'a>(
+        &self,
+        state: MutexGuard<'a, Inner>,
+        until: Instant,
+    ) -> MutexGuard<'a, Inner> {
+        let left = until.saturating_duration_since(Instant::now());
+        let waited = self.changed.wait_timeout(state, left);
+        waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    pub(super) fn has_changed(&self) {
+        self.changed.notify_all();
+    }
+
+    /// Has a ballot on the disk before anything rests on it. What it takes from this node is told.
+    ///
+    /// # Errors
+    /// The disk refuses: nothing has changed.
+    pub(super) fn keep(&self, state: &mut Inner, ballot: Ballot) -> std::io::Result<()> {
+        let kept = self.ballot_file.write(&ballot);
+        match &kept {
+            Ok(()) => self.well(state, Part::Disk),
+            Err(error) => self.trouble(
+                state,
+                Part::Disk,
+                format!("the ballot cannot be kept: {error}"),
+            ),
+        }
+        kept?;
+        let lost = state.holds && (ballot.term != state.ballot.term || !ballot.is_of(&self.name));
+        if lost {
+            state.holds = false;
+            self.tell_term(AuthorityNews::TermLost(state.ballot.term));
+        }
+        state.heir_since = ballot.heir.as_ref().map(|_| Instant::now());
+        state.ballot = ballot;
+        self.has_changed();
+        Ok(())
+    }
+
+    /// Tells the engine who holds the term, where that has changed and where it is known.
+    pub(super) fn tell_holder(&self, state: &mut Inner) {
+        let Some(holder) = self.holder(state) else {
+            return;
+        };
+        if state.told.as_ref() != Some(&holder) {
+            state.told = Some(holder.clone());
+            self.tell_term(AuthorityNews::Holder(holder));
+        }
+    }
+
+    /// `Some(None)`: nobody, and this node could take it. `None`: it cannot be told.
+    fn holder(&self, state: &Inner) -> Option<Option<NodeName>> {
+        let ballot = &state.ballot;
+        if !ballot.ended && ballot.holder.is_some() {
+            return Some(ballot.holder.clone());
+        }
+        if ballot.entitles(&self.name, state.holds) {
+            return Some(None);
+        }
+        if let Some(heir) = &ballot.heir {
+            let is_early = state
+                .heir_since
+                .is_some_and(|since| since.elapsed() < HEIR_FIRST);
+            if is_early
+                && state
+                    .others
+                    .get(heir)
+                    .is_some_and(|other| other.link.is_some())
+            {
+                return Some(Some(heir.clone()));
+            }
+        }
+        let all = state
+            .others
+            .values()
+            .all(|other| other.link.is_some() && other.claim.is_some());
+        all.then_some(None)
+    }
+
+    pub(super) fn tell(&self, news: News) {
+        (self.tell)(news);
+    }
+
+    pub(super) fn tell_term(&self, news: AuthorityNews) {
+        self.tell(News::Term(news));
+    }
+
+    /// Tells a trouble when it begins, and when it changes.
+    pub(super) fn trouble(&self, state: &mut Inner, part: Part, why: String) {
+        if state.troubles.get(&part) != Some(&why) {
+            state.troubles.insert(part.clone(), why.clone());
+            self.tell(News::Trouble { part, why });
+        }
+    }
+
+    pub(super) fn well(&self, state: &mut Inner, part: Part) {
+        if state.troubles.remove(&part).is_some() {
+            self.tell(News::Well(part));
+        }
+    }
+
+    /// What this node says of itself.
+    pub(super) fn word(&self, state: &Inner) -> State {
+        State {
+            claim: Claim::from(&state.ballot),
+            member: state.member.clone(),
+            hands_over: false,
+            asks: false,
+        }
+    }
+
+    /// Tells every node that is there how this one is.
+    pub(super) fn tell_others(&self, state: &Inner) {
+        let word = Message::State(self.word(state));
+        for link in state
+            .others
+            .values()
+            .filter_map(|other| other.link.as_ref())
+        {
+            // One that fails ends, and its reader says so.
+            let _ = link.send(&word);
+        }
+    }
+
+    /// Where the newest record on this disk stands.
+    pub(super) fn newest(&self) -> Option<Place> {
+        self.record.mark().map(Place::from)
+    }
+
+    /// Sends the newest record to a node that has an older one. It arrives before whatever is sent after.
+    pub(super) fn bring_up_to_date(&self, link: &Link, has: Option<Place>) -> Result<(), Fault> {
+        if self.newest() <= has {
+            return Ok(());
+        }
+        let record = self
+            .record
+            .read()
+            .map_err(|error| Fault::Refused(error.to_string()))?;
+        if let Some(record) = record {
+            let sent = link.send(&Message::Record(record));
+            sent.map_err(|error| Fault::Unknown(error.to_string()))?;
+        }
+        Ok(())
+    }
+
+    /// Ends all threads of this node.
+    pub(super) fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        for other in self.state().others.values_mut() {
+            if let Some(link) = other.link.take() {
+                link.close();
+            }
+        }
+        self.has_changed();
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    pub(super) fn address_of(&self, name: &NodeName) -> Option<&str> {
+        let mut nodes = self.config.nodes.iter();
+        nodes
+            .find(|node| node.name == name.0)
+            .map(|node| node.address.as_str())
+    }
+
+    pub(super) fn files(&self) -> PathBuf {
+        self.record.path().to_owned()
+    }
+}
+
+impl Inner {
+    /// The links of those that a vote waits for.
+    pub(super) fn in_step(&self) -> Vec<(NodeName, Arc<Link>)> {
+        let there = self.others.iter().filter(|(_, other)| other.in_step);
+        there
+            .filter_map(|(name, other)| Some((name.clone(), other.link.clone()?)))
+            .collect()
+    }
+
+    /// The node that would be given the next term, of those that are there and ready.
+    pub(super) fn successor(&self) -> Option<NodeName> {
+        let ready = self.others.iter().filter_map(|(name, other)| {
+            let member = other.member.as_ref().filter(|member| member.ready)?;
+            other.link.as_ref()?;
+            Some((std::cmp::Reverse(member.priority), name))
+        });
+        ready.min().map(|(_, name)| name.clone())
+    }
+}

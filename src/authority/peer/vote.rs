@@ -1,0 +1,106 @@
+//! The path of a vote: its record to the other nodes and to this disk, at once; then it waits for the slowest of them.
+//!
+//! It waits for every node that is in step. One that is late is let go of, by its link, and the rest decides what happens then
+//! ([`OnLoss`]); it gets the record when it is back.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::link::Link;
+use super::message::{self, Place};
+use super::node::{Inner, Node};
+use crate::authority::CommitError;
+use crate::config::OnLoss;
+use crate::engine::values::{NodeName, RecordMark};
+
+/// A node that takes longer is let go of. Below a slot or two of waiting; above what a disk at its limit takes.
+const KEPT_WITHIN: Duration = Duration::from_millis(1_000);
+
+impl Node {
+    /// Makes a record durable under its term. Blocks, for as long as the slowest node that is in step may take.
+    pub(super) fn commit(&self, mark: RecordMark, bytes: &[u8]) -> Result<(), CommitError> {
+        let until = Instant::now() + KEPT_WITHIN;
+        let links = {
+            let state = self.state();
+            self.expect_term(&state, mark)?;
+            all_links(&state)
+        };
+        for link in &links {
+            // One that fails ends, and its reader says so.
+            let _ =
+                link.send_written(|out| message::write_commit(out, mark, &self.identity, bytes));
+        }
+        let here = self.record.write(mark, bytes);
+        here.map_err(|error| {
+            CommitError::Unsettled(format!("{}: {error}", self.files().display()))
+        })?;
+        self.await_others(mark, until)
+    }
+
+    fn expect_term(&self, state: &Inner, mark: RecordMark) -> Result<(), CommitError> {
+        let ballot = &state.ballot;
+        if state.holds && !ballot.ended && ballot.term == mark.term {
+            return Ok(());
+        }
+        let now = match &ballot.holder {
+            Some(holder) if !ballot.ended => format!("{holder} has term {}", ballot.term),
+            _ => "nobody has one".to_owned(),
+        };
+        Err(CommitError::TermLost(format!(
+            "term {} is over; {now}",
+            mark.term
+        )))
+    }
+
+    fn await_others(&self, mark: RecordMark, until: Instant) -> Result<(), CommitError> {
+        let place = Place::from(mark);
+        let mut state = self.state();
+        loop {
+            self.expect_term(&state, mark)?;
+            let late = late(&state, place);
+            if late.is_empty() {
+                break;
+            }
+            if Instant::now() >= until {
+                for (name, link) in late {
+                    tracing::warn!(
+                        "{name} has not kept a record within {} ms: its link is closed",
+                        KEPT_WITHIN.as_millis()
+                    );
+                    link.close();
+                    if let Some(other) = state.others.get_mut(&name) {
+                        other.in_step = false;
+                    }
+                }
+                continue;
+            }
+            state = self.wait(state, until);
+        }
+        let elsewhere = |state: &Inner| {
+            let mut others = state.others.values();
+            others.any(|other| other.in_step && other.record >= Some(place))
+        };
+        if self.on_loss == OnLoss::Hold && !elsewhere(&state) {
+            return Err(CommitError::Unsettled(
+                "no other node has the record, and peer.on_loss = \"hold\"".into(),
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Also of those that are being brought up to date: they miss nothing then.
+fn all_links(state: &Inner) -> Vec<Arc<Link>> {
+    let links = state.others.values().filter_map(|other| other.link.clone());
+    links.collect()
+}
+
+/// Those in step that have not kept it.
+fn late(state: &Inner, place: Place) -> Vec<(NodeName, Arc<Link>)> {
+    let mut late = state.in_step();
+    late.retain(|(name, _)| {
+        let record = state.others.get(name).and_then(|other| other.record);
+        record < Some(place)
+    });
+    late
+}

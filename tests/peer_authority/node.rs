@@ -1,0 +1,326 @@
+//! Some nodes' authorities, each as a supervisor uses it, with everything that they tell; and the wires between them.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use testkit::stand_in::until;
+use validator_supervisor::authority::news::{Member, News, Surroundings};
+use validator_supervisor::authority::peer::{Peer, StartError};
+use validator_supervisor::authority::{CommitError, Fault};
+use validator_supervisor::config::{OnLoss, PeerConfig, PeerNode};
+use validator_supervisor::engine::AuthorityNews;
+use validator_supervisor::engine::values::{Millis, NodeName, RecordKind, RecordMark, Term};
+use validator_supervisor::pki;
+
+pub(crate) const IDENTITY: [u8; 32] = [7; 32];
+pub(crate) const SOON_MS: u64 = 20_000;
+pub(crate) const WITHIN: Duration = Duration::from_secs(5);
+
+/// What a set of nodes is made of: certificates, directories, and a wire to each node that can be cut.
+pub(crate) struct Set {
+    pub(crate) dir: TempDir,
+    names: Vec<String>,
+    wires: Vec<Wire>,
+    pub(crate) on_loss: OnLoss,
+}
+
+impl Set {
+    pub(crate) fn new(names: &[&str]) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        pki::init(dir.path()).expect("an authority");
+        for name in names {
+            pki::add(dir.path(), name, &["127.0.0.1".to_owned()], false).expect("a certificate");
+            std::fs::create_dir(dir.path().join(name)).expect("a directory");
+        }
+        Self {
+            names: names.iter().map(|&name| name.to_owned()).collect(),
+            wires: names.iter().map(|_| Wire::new()).collect(),
+            on_loss: OnLoss::Continue,
+            dir,
+        }
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(crate) fn state_dir(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn at(&self, name: &str) -> usize {
+        let at = self.names.iter().position(|known| known == name);
+        at.expect("a node of the set")
+    }
+
+    /// As that node is configured. The others call it over its wire.
+    pub(crate) fn config(&self, name: &str) -> PeerConfig {
+        let nodes = self.names.iter().zip(&self.wires);
+        PeerConfig {
+            listen: self.wires[self.at(name)].behind,
+            ca: self.file("ca.pem"),
+            cert: self.file(&format!("{name}.pem")),
+            key: self.file(&format!("{name}-key.pem")),
+            on_loss: self.on_loss,
+            nodes: nodes
+                .map(|(name, wire)| PeerNode {
+                    name: name.clone(),
+                    address: wire.front.to_string(),
+                })
+                .collect(),
+        }
+    }
+
+    pub(crate) fn start(&self, name: &str) -> Node {
+        let mut started = None;
+        // The one before may still be about to leave its port.
+        let came = until(SOON_MS, || {
+            started = Some(Node::start(
+                name,
+                &self.config(name),
+                IDENTITY,
+                &self.state_dir(name),
+            ));
+            matches!(started, Some(Ok(_)))
+        });
+        assert!(came, "{name} cannot be started");
+        started.expect("an outcome").expect("an authority")
+    }
+
+    /// Where others reach that node.
+    pub(crate) fn address(&self, name: &str) -> SocketAddr {
+        self.wires[self.at(name)].front
+    }
+
+    /// Cuts or mends the wire to that node.
+    pub(crate) fn cut(&self, name: &str, is_cut: bool) {
+        self.wires[self.at(name)].cut(is_cut);
+    }
+}
+
+/// A relay in front of a node's port.
+struct Wire {
+    front: SocketAddr,
+    behind: SocketAddr,
+    open: Arc<Mutex<Cable>>,
+}
+
+#[derive(Default)]
+struct Cable {
+    is_cut: bool,
+    through: Vec<TcpStream>,
+}
+
+impl Wire {
+    fn new() -> Self {
+        // A port that nobody listens on until the node does.
+        let behind = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let behind = behind.local_addr().expect("an address");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let front = listener.local_addr().expect("an address");
+        let open = Arc::new(Mutex::new(Cable::default()));
+        let cable = Arc::clone(&open);
+        std::thread::spawn(move || {
+            for caller in listener.incoming().flatten() {
+                let Ok(node) = TcpStream::connect(behind) else {
+                    continue;
+                };
+                let mut cable = cable.lock().expect("the cable");
+                if cable.is_cut {
+                    continue;
+                }
+                for (from, to) in [(&caller, &node), (&node, &caller)] {
+                    let (from, to) = (from.try_clone(), to.try_clone());
+                    let (from, to) = (from.expect("a socket"), to.expect("a socket"));
+                    cable.through.push(from.try_clone().expect("a socket"));
+                    std::thread::spawn(move || pass_on(from, to));
+                }
+            }
+        });
+        Self {
+            front,
+            behind,
+            open,
+        }
+    }
+
+    fn cut(&self, is_cut: bool) {
+        let mut cable = self.open.lock().expect("the cable");
+        cable.is_cut = is_cut;
+        for socket in cable.through.drain(..) {
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+fn pass_on(mut from: TcpStream, mut to: TcpStream) {
+    let mut bytes = [0; 16 * 1024];
+    while let Ok(count @ 1..) = from.read(&mut bytes) {
+        if to.write_all(&bytes[..count]).is_err() {
+            break;
+        }
+    }
+    let _ = to.shutdown(Shutdown::Both);
+}
+
+pub(crate) struct Node {
+    pub(crate) name: NodeName,
+    pub(crate) authority: Arc<Peer>,
+    news: Receiver<News>,
+    heard: Mutex<Vec<News>>,
+}
+
+impl Node {
+    pub(crate) fn start(
+        name: &str,
+        config: &PeerConfig,
+        identity: [u8; 32],
+        state_dir: &Path,
+    ) -> Result<Self, StartError> {
+        let (sender, news) = channel();
+        let surroundings = Surroundings {
+            clock: || Millis(0),
+            state_dir: state_dir.to_owned(),
+            tell: Box::new(move |told| {
+                let _ = sender.send(told);
+            }),
+        };
+        let name = NodeName(name.into());
+        let authority = Arc::new(Peer::start(config, identity, name.clone(), surroundings)?);
+        authority.tell_member(Member {
+            role: "standby".into(),
+            ready: true,
+            ..Member::default()
+        });
+        Ok(Self {
+            name,
+            authority,
+            news,
+            heard: Mutex::default(),
+        })
+    }
+
+    /// Waits until something is told that fits; what was told before counts.
+    #[track_caller]
+    pub(crate) fn hears(&self, what: &str, fits: impl Fn(&News) -> bool) -> News {
+        let mut found = None;
+        let heard = until(SOON_MS, || {
+            let mut all = self.heard.lock().expect("the lock");
+            all.extend(self.news.try_iter());
+            found = all.iter().rev().find(|news| fits(news)).cloned();
+            found.is_some()
+        });
+        assert!(
+            heard,
+            "{} never heard of {what}: {:?}",
+            self.name, self.heard
+        );
+        found.expect("what was found")
+    }
+
+    /// What was told so far is not counted any more.
+    pub(crate) fn forget(&self) {
+        let mut all = self.heard.lock().expect("the lock");
+        self.news.try_iter().for_each(drop);
+        all.clear();
+    }
+
+    #[track_caller]
+    pub(crate) fn hears_of_holder(&self, holder: Option<&str>) {
+        let holder = holder.map(|name| NodeName(name.into()));
+        let wanted = News::Term(AuthorityNews::Holder(holder));
+        self.hears(&format!("{wanted:?}"), |news| *news == wanted);
+    }
+
+    #[track_caller]
+    pub(crate) fn hears_of_trouble(&self, words: &str) {
+        self.hears(
+            words,
+            |news| matches!(news, News::Trouble { why, .. } if why.contains(words)),
+        );
+    }
+
+    #[track_caller]
+    pub(crate) fn hears_from(&self, other: &str) {
+        let from =
+            |news: &News| matches!(news, News::Member { node, member: Some(_) } if node.0 == other);
+        self.hears(other, from);
+    }
+
+    #[track_caller]
+    pub(crate) fn acquires(&self) -> (Term, Option<RecordMark>) {
+        let mut last = None;
+        let taken = until(SOON_MS, || {
+            last = Some(self.authority.acquire(WITHIN, false));
+            matches!(last, Some(Ok(_)))
+        });
+        assert!(taken, "not acquired: {last:?}");
+        last.expect("an outcome").expect("a term")
+    }
+
+    #[track_caller]
+    pub(crate) fn is_refused(&self) -> String {
+        match self.authority.acquire(WITHIN, false) {
+            Err(Fault::Refused(why) | Fault::Unsafe(why)) => why,
+            other => panic!("not refused: {other:?}"),
+        }
+    }
+
+    pub(crate) fn commits(&self, term: Term, seq: u64) -> Result<(), CommitError> {
+        self.authority
+            .commit(mark(term, seq), format!("record {seq}").as_bytes())
+    }
+
+    /// As the gate does it: again, until the outcome is certain.
+    #[track_caller]
+    pub(crate) fn settles(&self, term: Term, seq: u64) -> Result<(), CommitError> {
+        let mut outcome = Ok(());
+        let certain = until(SOON_MS, || {
+            outcome = self.commits(term, seq);
+            !matches!(outcome, Err(CommitError::Unsettled(_)))
+        });
+        assert!(certain, "never settled: {outcome:?}");
+        outcome
+    }
+
+    pub(crate) fn newest(&self) -> Option<u64> {
+        let record = self.authority.record().expect("a readable record")?;
+        assert_eq!(
+            record.bytes,
+            format!("record {}", record.mark.seq).as_bytes()
+        );
+        Some(record.mark.seq)
+    }
+
+    #[track_caller]
+    pub(crate) fn comes_to(&self, seq: u64) {
+        let came = until(SOON_MS, || self.newest() == Some(seq));
+        assert!(came, "{} is at {:?}, not {seq}", self.name, self.newest());
+    }
+}
+
+pub(crate) fn mark(term: Term, seq: u64) -> RecordMark {
+    RecordMark {
+        term,
+        seq,
+        slot: 100 + seq,
+        kind: RecordKind::Tower,
+    }
+}
+
+/// Two nodes that know each other; the first one holds a term and has committed one record.
+pub(crate) fn voting(set: &Set) -> (Node, Node, Term) {
+    let (a, b) = (set.start("a"), set.start("b"));
+    a.hears_from("b");
+    b.hears_from("a");
+    let (term, none) = a.acquires();
+    assert_eq!(none, None);
+    a.settles(term, 1).expect("a commit");
+    b.comes_to(1);
+    (a, b, term)
+}

@@ -1,0 +1,236 @@
+//! Who holds the term, who may take it, and with which record.
+
+use crate::node::{SOON_MS, Set, WITHIN, voting};
+use testkit::stand_in::until;
+use validator_supervisor::authority::news::News;
+use validator_supervisor::authority::{CommitError, Fault};
+use validator_supervisor::config::OnLoss;
+use validator_supervisor::engine::AuthorityNews;
+use validator_supervisor::engine::values::{NodeName, Term};
+
+#[test]
+fn a_record_is_on_both_disks_when_its_commit_returns() {
+    let set = Set::new(&["a", "b"]);
+    let (a, b, term) = voting(&set);
+    for seq in 2..20 {
+        assert_eq!(a.commits(term, seq), Ok(()));
+        assert_eq!((a.newest(), b.newest()), (Some(seq), Some(seq)));
+    }
+    assert!(
+        b.is_refused().contains("a holds term"),
+        "{}",
+        b.is_refused()
+    );
+    a.hears_of_holder(Some("a"));
+    b.hears_of_holder(Some("a"));
+}
+
+#[test]
+fn a_release_gives_the_other_one_the_right_and_the_record() {
+    let set = Set::new(&["a", "b"]);
+    let (a, b, term) = voting(&set);
+    a.settles(term, 2).expect("a commit");
+    a.authority.release(term).expect("a release");
+    assert!(matches!(a.commits(term, 3), Err(CommitError::TermLost(_))));
+    b.hears_of_holder(None);
+    let (next, found) = b.acquires();
+    assert!(next > term);
+    assert_eq!(found.map(|mark| mark.seq), Some(2));
+    b.settles(next, 3).expect("a commit");
+    a.comes_to(3);
+    a.hears_of_holder(Some("b"));
+}
+
+#[test]
+fn the_heir_needs_nobody_and_the_one_that_named_it_does() {
+    let set = Set::new(&["a", "b"]);
+    let (a, b, term) = voting(&set);
+    a.authority.release(term).expect("a release");
+    b.hears_of_holder(None);
+    set.cut("b", true);
+    b.hears_of_trouble("");
+    a.hears_of_trouble("");
+    assert!(a.is_refused().contains("b cannot be reached"));
+    let (next, _) = b.acquires();
+    b.settles(next, 2).expect("a commit");
+    set.cut("b", false);
+    a.comes_to(2);
+    a.hears_of_holder(Some("b"));
+}
+
+#[test]
+fn a_holder_without_its_peer_goes_on_and_brings_it_up_to_date_later() {
+    let set = Set::new(&["a", "b"]);
+    let (a, b, term) = voting(&set);
+    set.cut("b", true);
+    for seq in 2..5 {
+        a.settles(term, seq).expect("a commit");
+    }
+    a.hears_of_trouble("");
+    assert_eq!(b.newest(), Some(1));
+    assert!(
+        b.is_refused().contains("a cannot be reached"),
+        "{}",
+        b.is_refused()
+    );
+    set.cut("b", false);
+    b.comes_to(4);
+    a.settles(term, 5).expect("a commit");
+    b.comes_to(5);
+}
+
+#[test]
+fn a_holder_that_is_to_hold_waits_for_its_peer() {
+    let mut set = Set::new(&["a", "b"]);
+    set.on_loss = OnLoss::Hold;
+    let (a, b, term) = voting(&set);
+    set.cut("b", true);
+    let waits = until(
+        SOON_MS,
+        || matches!(a.commits(term, 2), Err(CommitError::Unsettled(why)) if why.contains("peer.on_loss")),
+    );
+    assert!(waits);
+    set.cut("b", false);
+    a.settles(term, 2).expect("a commit");
+    assert_eq!(b.newest(), Some(2));
+}
+
+#[test]
+fn a_dead_holder_is_followed_by_nobody_until_it_is_back_or_an_operator_says_so() {
+    let set = Set::new(&["a", "b"]);
+    let (a, b, term) = voting(&set);
+    drop(a);
+    b.hears_of_trouble("");
+    let why = b.is_refused();
+    assert!(
+        why.contains("a cannot be reached") && why.contains("--accept-double-vote-risk"),
+        "{why}"
+    );
+    // It has lost what it held when it is back, and says so.
+    let a = set.start("a");
+    b.forget();
+    b.hears_of_holder(None);
+    let (next, found) = b.acquires();
+    assert!(next > term);
+    assert_eq!(found.map(|mark| mark.seq), Some(1));
+    assert!(a.is_refused().contains("b holds term"));
+}
+
+#[test]
+fn an_operators_word_stands_for_a_dead_peer_and_fences_it_when_it_is_not() {
+    let set = Set::new(&["a", "b"]);
+    let (a, b, term) = voting(&set);
+    set.cut("b", true);
+    a.settles(term, 2).expect("a commit");
+    let (next, _) = b.authority.acquire(WITHIN, true).expect("a term");
+    // However many terms the other one takes meanwhile.
+    a.authority.release(term).expect("a release");
+    let (again, _) = a.acquires();
+    assert!(next > again, "{next} {again}");
+    set.cut("b", false);
+    a.hears("the loss", |news| {
+        *news == News::Term(AuthorityNews::TermLost(again))
+    });
+    assert!(matches!(a.settles(again, 9), Err(CommitError::TermLost(_))));
+    b.settles(next, 10).expect("a commit");
+    a.comes_to(10);
+}
+
+#[test]
+fn a_term_that_is_passed_is_taken_by_the_one_it_was_passed_to() {
+    let set = Set::new(&["a", "b"]);
+    let (a, b, term) = voting(&set);
+    let to = NodeName("b".into());
+    a.authority.pass(term, &to, WITHIN).expect("it is passed");
+    b.hears(
+        "the handover",
+        |news| matches!(news, News::Term(AuthorityNews::Passed { from, .. }) if from.0 == "a"),
+    );
+    let (next, _) = b.acquires();
+    assert!(next > term);
+    b.settles(next, 2).expect("a commit");
+    a.hears_of_holder(Some("b"));
+    // And back.
+    let to = NodeName("a".into());
+    b.authority.pass(next, &to, WITHIN).expect("it is passed");
+    let (back, _) = a.acquires();
+    a.settles(back, 3).expect("a commit");
+    b.comes_to(3);
+}
+
+#[test]
+fn a_term_is_not_passed_to_a_node_that_is_not_there() {
+    let set = Set::new(&["a", "b"]);
+    let (a, _b, term) = voting(&set);
+    set.cut("b", true);
+    a.hears_of_trouble("");
+    let to = NodeName("b".into());
+    let refused = a.authority.pass(term, &to, WITHIN);
+    assert!(matches!(&refused, Err(Fault::Refused(why)) if why.contains("cannot be reached")));
+    a.settles(term, 2).expect("it goes on");
+}
+
+#[test]
+fn a_term_is_confirmed_by_what_the_others_say_now() {
+    let set = Set::new(&["a", "b"]);
+    let (a, b, term) = voting(&set);
+    assert_eq!(a.authority.confirm(term, WITHIN), Ok(true));
+    assert_eq!(b.authority.confirm(term, WITHIN), Ok(false));
+    set.cut("b", true);
+    a.hears_of_trouble("");
+    assert!(matches!(
+        a.authority.confirm(term, WITHIN),
+        Err(Fault::Unknown(_))
+    ));
+}
+
+#[test]
+fn two_that_ask_at_once_do_not_both_get_it() {
+    let set = Set::new(&["a", "b"]);
+    let (a, b, term) = voting(&set);
+    a.authority.release(term).expect("a release");
+    b.hears_of_holder(None);
+    for _ in 0..20 {
+        let taken = std::thread::scope(|scope| {
+            let ask = |node: &crate::node::Node| {
+                let authority = std::sync::Arc::clone(&node.authority);
+                scope.spawn(move || authority.acquire(WITHIN, false))
+            };
+            [ask(&a), ask(&b)].map(|asked| asked.join().expect("an answer"))
+        });
+        let terms: Vec<Term> = taken.iter().flatten().map(|(term, _)| *term).collect();
+        assert!(terms.len() < 2, "{taken:?}");
+        for node in [&a, &b] {
+            node.authority.release(Term(0)).expect("a release");
+        }
+    }
+    let (next, _) = a.acquires();
+    a.settles(next, 2).expect("a commit");
+}
+
+#[test]
+fn of_three_nodes_one_that_is_away_keeps_the_others_from_a_term_but_not_the_holder_from_voting() {
+    let set = Set::new(&["a", "b", "c"]);
+    let nodes = ["a", "b", "c"].map(|name| set.start(name));
+    let [a, b, c] = &nodes;
+    for node in &nodes {
+        for other in nodes.iter().filter(|other| other.name != node.name) {
+            node.hears_from(&other.name.0);
+        }
+    }
+    let (term, _) = a.acquires();
+    a.settles(term, 1).expect("a commit");
+    set.cut("c", true);
+    a.settles(term, 2).expect("a commit");
+    b.comes_to(2);
+    // The right goes to a node that is there, which then needs nobody.
+    a.authority.release(term).expect("a release");
+    b.hears_of_holder(None);
+    let (next, _) = b.acquires();
+    b.settles(next, 3).expect("a commit");
+    a.comes_to(3);
+    assert!(c.is_refused().contains("cannot be reached"));
+    set.cut("c", false);
+    c.comes_to(3);
+    assert!(c.is_refused().contains("b holds term"));
+}
