@@ -1,0 +1,116 @@
+//! Two nodes that are each other's authority, with nothing else to run.
+
+use crate::SOON_MS;
+use crate::scene::Scene;
+use std::ops::{Deref, DerefMut};
+use testkit::netns::Network;
+use testkit::node::{Node, free_port};
+use testkit::stand_in::{Protocol, until};
+use validator_supervisor::pki;
+
+/// Of every node on a host of its own.
+const PORT: u16 = 7400;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Pair(Scene);
+
+impl Deref for Pair {
+    type Target = Scene;
+
+    fn deref(&self) -> &Scene {
+        &self.0
+    }
+}
+
+impl DerefMut for Pair {
+    fn deref_mut(&mut self) -> &mut Scene {
+        &mut self.0
+    }
+}
+
+impl Pair {
+    /// `a` votes, `b` stands by. `hosts`: each on a host of its own. `more` of every node's configuration.
+    #[track_caller]
+    pub(crate) fn voting(protocol: Protocol, hosts: bool, more: &str) -> Self {
+        let mut pair = Self::new(protocol, hosts, more);
+        pair.nodes.iter_mut().for_each(Node::start);
+        for name in ["a", "b"] {
+            pair.node(name).await_role("standby");
+        }
+        pair.await_peers("a", 1);
+        let votes = || {
+            let _ = pair.node("a").ctl(&["promote", "--first-vote"]);
+            pair.chain.wait(50, |votes| votes.len() >= 5)
+        };
+        assert!(until(SOON_MS, votes), "the first votes");
+        pair.await_ready();
+        pair
+    }
+
+    pub(crate) fn new(protocol: Protocol, hosts: bool, more: &str) -> Self {
+        let names = ["a", "b"];
+        let network = hosts.then(|| Network::new(&["chain", "a", "b"]).expect("a network"));
+        let address = |name: &str| match &network {
+            Some(network) => format!("{}:{PORT}", network.host(name).place().address),
+            None => format!("127.0.0.1:{}", free_port().expect("a port")),
+        };
+        let addresses = names.map(address);
+        let scene = Scene::new(protocol, &names, network);
+        let pki = scene.dir.path().join("pki");
+        std::fs::create_dir(&pki).expect("a directory");
+        pki::init(&pki).expect("an authority");
+        let nodes: Vec<String> = names
+            .iter()
+            .zip(&addresses)
+            .map(|(name, address)| format!("{{ name = {name:?}, address = {address:?} }}"))
+            .collect();
+        for (node, address) in scene.nodes.iter().zip(&addresses) {
+            let (name, host) = (node.name(), address.split(':').next().unwrap_or_default());
+            pki::add(&pki, name, &[host.to_owned()], false).expect("a certificate");
+            let file = |name: &str| pki.join(name).display().to_string();
+            node.configure(&format!(
+                "[peer]\nlisten = {address:?}\nca = {:?}\ncert = {:?}\nkey = {:?}\nnodes = [{}]\n{more}\n",
+                file("ca.pem"),
+                file(&format!("{name}.pem")),
+                file(&format!("{name}-key.pem")),
+                nodes.join(", ")
+            ));
+        }
+        Self(scene)
+    }
+
+    /// Waits until each knows the other one, and the one that does not vote could at once.
+    #[track_caller]
+    pub(crate) fn await_ready(&self) {
+        for (name, other) in [("a", "b"), ("b", "a")] {
+            let role = || {
+                let status = self.node(name).status()?;
+                status["peers"].as_array()?.iter().find_map(|peer| {
+                    let role = peer["role"].as_str()?;
+                    (peer["node"] == other).then(|| role.to_owned())
+                })
+            };
+            let known = until(SOON_MS, || {
+                role().is_some_and(|role| role == "standby" || role == "active")
+            });
+            assert!(known, "{name} knows {other} as {:?}", role());
+        }
+    }
+
+    /// Cuts the cable between the two, or makes it whole.
+    pub(crate) fn cut(&self, is_cut: bool) {
+        if is_cut {
+            self.network().cut("a", "b");
+            self.network().cut("b", "a");
+        } else {
+            self.network().heal();
+        }
+    }
+
+    /// The last word.
+    #[track_caller]
+    pub(crate) fn end(mut self) {
+        self.judge();
+    }
+}

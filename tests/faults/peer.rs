@@ -1,0 +1,138 @@
+//! Two machines and no third: what each may do when the other one says nothing, and what it does when it hears again.
+
+use crate::SOON_MS;
+use crate::budget::{self, CHILD_KILLED_MS};
+use crate::lab::BACK_WITHIN_MS;
+use crate::pair::Pair;
+use nix::sys::signal::Signal;
+use testkit::children::signal;
+use testkit::node::said;
+use testkit::stand_in::{Protocol, until};
+use testkit::wire::now_us;
+
+const BOTH: [Protocol; 2] = [Protocol::Tower, Protocol::Alpenglow];
+const THERE_AND_BACK: usize = 3;
+
+#[test]
+fn a_handover_there_and_back_costs_no_validator() {
+    for protocol in BOTH {
+        let pair = Pair::voting(protocol, false, "");
+        let validators = ["a", "b"].map(|name| pair.node(name).validator());
+        let mut gaps = Vec::new();
+        for _ in 0..THERE_AND_BACK {
+            for (from, to) in [("a", "b"), ("b", "a")] {
+                pair.await_ready();
+                let from_us = now_us();
+                let text = pair.node(from).must(&["handover"]);
+                assert!(text.contains(&format!("{to} votes, under term")), "{text}");
+                pair.await_votes_of(to, 5, SOON_MS);
+                gaps.push(pair.longest_gap_ms(from_us, 3));
+            }
+        }
+        println!("{protocol:?}: handovers of {gaps:?} ms without a vote");
+        assert_eq!(
+            ["a", "b"].map(|name| pair.node(name).validator()),
+            validators
+        );
+        pair.end();
+    }
+}
+
+#[test]
+fn a_killed_validator_is_followed_by_the_standby_without_a_timeout() {
+    for protocol in BOTH {
+        let pair = Pair::voting(protocol, false, "");
+        let from_us = now_us();
+        signal(pair.node("a").validator(), Signal::SIGKILL);
+        let what = format!("{protocol:?}, peer, validator killed");
+        budget::print(&what, pair.gap_ms("b", from_us), CHILD_KILLED_MS);
+        assert_eq!(pair.await_one_voter(BACK_WITHIN_MS), "b");
+        pair.node("a").await_role("standby");
+        pair.end();
+    }
+}
+
+#[test]
+fn a_killed_supervisor_gives_its_term_up_when_it_is_started_again() {
+    for protocol in BOTH {
+        let mut pair = Pair::voting(protocol, false, "");
+        pair.node_mut("a").kill();
+        pair.nothing_can_be_committed();
+        pair.expect_silence_for(2_000);
+        pair.chain.promoted(&pair.identity, "b");
+        let from_us = now_us();
+        pair.node_mut("a").start();
+        println!(
+            "{protocol:?}: {} ms from its start",
+            pair.gap_ms("b", from_us)
+        );
+        assert_eq!(pair.await_one_voter(BACK_WITHIN_MS), "b");
+        pair.node("a").await_role("standby");
+        pair.end();
+    }
+}
+
+#[test]
+fn a_cut_cable_stops_no_vote_and_makes_no_second_voter() {
+    for protocol in BOTH {
+        let pair = Pair::voting(protocol, true, "");
+        let from_us = now_us();
+        pair.cut(true);
+        println!(
+            "{protocol:?}: cable cut, {} ms without a vote",
+            pair.longest_gap_ms(from_us, 40)
+        );
+        pair.await_votes_of("a", 60, SOON_MS);
+        assert_eq!(pair.node("b").role().as_deref(), Some("standby"));
+        pair.cut(false);
+        pair.await_ready();
+        // What it missed is on its disk, and it can take over.
+        signal(pair.node("a").validator(), Signal::SIGKILL);
+        pair.await_votes_of("b", 5, SOON_MS);
+        assert_eq!(pair.await_one_voter(BACK_WITHIN_MS), "b");
+        pair.end();
+    }
+}
+
+#[test]
+fn a_holder_that_is_to_hold_votes_no_more_without_its_peer() {
+    let pair = Pair::voting(Protocol::Tower, true, "on_loss = \"hold\"");
+    pair.cut(true);
+    pair.chain.let_slots_pass(40);
+    pair.nothing_can_be_committed();
+    pair.expect_silence_for(1_000);
+    for name in ["a", "b"] {
+        pair.chain.promoted(&pair.identity, name);
+    }
+    pair.cut(false);
+    pair.await_one_voter(BACK_WITHIN_MS);
+    pair.end();
+}
+
+#[test]
+fn a_dead_machine_is_followed_when_an_operator_says_so() {
+    for protocol in BOTH {
+        let mut pair = Pair::voting(protocol, false, "");
+        pair.node_mut("a").kill();
+        let refused = || {
+            let output = pair.node("b").ctl(&["promote"]);
+            (output.status.code() == Some(4)).then(|| said(&output))
+        };
+        let mut text = None;
+        let unsafe_to = until(SOON_MS, || {
+            text = refused();
+            text.is_some()
+        });
+        assert!(unsafe_to, "promoted beside a node that cannot be asked");
+        let text = text.unwrap_or_default();
+        assert!(text.contains("a cannot be reached"), "{text}");
+        pair.node("b")
+            .must(&["promote", "--accept-double-vote-risk"]);
+        assert_eq!(pair.await_one_voter(BACK_WITHIN_MS), "b");
+        // The one that was dead is one of two again.
+        pair.node_mut("a").start();
+        pair.node("a").await_role("standby");
+        assert_eq!(pair.await_one_voter(BACK_WITHIN_MS), "b");
+        pair.end();
+    }
+}
