@@ -42,8 +42,12 @@ fn parse(line: &str) -> Result<Cli, clap::Error> {
 #[test]
 fn the_configurations_are_accepted_and_that_of_one_node_has_below_ten_lines() {
     let configs = blocks("toml");
-    assert_eq!(configs.len(), 2);
-    let etcd = Loaded::parse(configs[1], "host")
+    assert_eq!(configs.len(), 3);
+    let peer = Loaded::parse(configs[1], "fra-1")
+        .map_err(|problems| problems.to_string())
+        .expect("a good configuration");
+    assert_eq!(peer.config.authority.kind, AuthorityKind::Peer);
+    let etcd = Loaded::parse(configs[2], "host")
         .map_err(|problems| problems.to_string())
         .expect("a good configuration");
     assert_eq!(etcd.config.authority.kind, AuthorityKind::Etcd);

@@ -4,6 +4,7 @@
 
 pub mod durable_file;
 pub mod etcd;
+pub mod files;
 pub mod local;
 pub mod news;
 pub mod peer;

@@ -44,11 +44,12 @@ pub(super) struct RecordFile {
     identity: [u8; 32],
     files: TwoFiles,
     inner: Mutex<Inner>,
+    /// Of its own, so that nobody who asks for it waits for a disk.
+    mark: Mutex<Option<RecordMark>>,
 }
 
 #[derive(Debug)]
 struct Inner {
-    mark: Option<RecordMark>,
     names: Names,
     /// Keeps its room from vote to vote.
     form: Vec<u8>,
@@ -78,10 +79,10 @@ impl RecordFile {
             identity,
             files,
             inner: Mutex::new(Inner {
-                mark,
                 names,
                 form: Vec::new(),
             }),
+            mark: Mutex::new(mark),
         })
     }
 
@@ -97,7 +98,7 @@ impl RecordFile {
         } else {
             Names::Settled
         };
-        inner.mark = Some(mark);
+        *self.newest() = Some(mark);
         Ok(())
     }
 
@@ -127,7 +128,11 @@ impl RecordFile {
 
     /// What the newest record is, without a look at the disk.
     pub(super) fn mark(&self) -> Option<RecordMark> {
-        self.inner().mark
+        *self.newest()
+    }
+
+    fn newest(&self) -> MutexGuard<'_, Option<RecordMark>> {
+        self.mark.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn path(&self) -> &Path {

@@ -10,7 +10,8 @@
 //!   it has ended nothing; or the heir, whom the holder has named as it ended its term. The holder has that on its disk before
 //!   the heir hears of it, so both never have the right at once. Nobody can be asked to give it back: where the word is lost
 //!   with the link, nobody votes until the link is whole, or an operator decides.
-//! - A process that has ended cannot know what happened since, so what it held is ended, without an heir, when it starts again.
+//! - A process that has ended cannot know what happened since: somebody may have proven its machine dead, and taken a term. So what
+//!   it held is ended when it starts again, and a right that it had is gone, until the holder says anew that it has it.
 //!
 //! Pure: the caller keeps the ballot, and has it on the disk before anybody hears of it.
 
@@ -37,10 +38,6 @@ pub enum Refusal {
     /// As high a one, or a higher one, is promised to this node.
     Promised { term: Term, to: NodeName },
 }
-
-/// Added to a term that an operator takes without the promise of nodes out of reach: above whatever they may take meanwhile, so
-/// that the later word goes.
-pub const OVERRIDE_STEP: u64 = 1 << 20;
 
 impl Ballot {
     /// Promises `asked` to `candidate`. `holds`: this node's process holds the term of its ballot, and has not ended it.
@@ -81,10 +78,11 @@ impl Ballot {
         }
     }
 
-    /// A node's own ballot when its process starts.
+    /// A node's own ballot when its process starts: whatever right it had, it may have been taken for dead meanwhile.
     #[must_use]
     pub fn after_restart(&self, node: &NodeName) -> Self {
-        if self.is_of(node) && !self.ended {
+        let was_heir = self.heir.as_ref() == Some(node);
+        if was_heir || (self.is_of(node) && !self.ended) {
             return self.ended_for(None);
         }
         self.clone()
@@ -122,8 +120,8 @@ impl Ballot {
         self.holder.as_ref() == Some(node)
     }
 
-    /// The order in which ballots grow. That of two nodes that were both told to take the same term goes by their names: one of
-    /// them has to give way.
+    /// The order in which ballots grow. Two nodes never take the same term (see [`super::pact`]), so that their names come second
+    /// decides nothing.
     fn compare(&self, other: &Self) -> Ordering {
         let place = |ballot: &Self| {
             (
@@ -175,6 +173,7 @@ mod tests {
         assert_eq!(ballot.after_restart(&b), ballot);
         let ended = ballot.ended_for(Some(b.clone()));
         assert!(ended.entitles(&b, false));
+        assert!(!ended.after_restart(&b).entitles(&b, false));
         assert!(!ended.entitles(&a, true), "it has given the right away");
     }
 

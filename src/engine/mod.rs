@@ -33,6 +33,7 @@ mod handover;
 mod input;
 mod invariants;
 mod launch;
+pub mod pact;
 mod peers;
 mod promote;
 mod quiet;

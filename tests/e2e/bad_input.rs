@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use testkit::stand_in::Protocol;
+use validator_supervisor::pki;
 
 /// Every file below, with its content.
 fn everything(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
@@ -96,15 +97,32 @@ fn mistakes_in_the_configuration_are_named_with_key_value_and_line() {
 }
 
 #[test]
-fn what_this_version_does_not_do_is_refused_by_name() {
-    let peer = "[peer]\nlisten = \"127.0.0.1:7400\"\nca = \"/ca\"\ncert = \"/cert\"\nkey = \"/key\"\nnodes = [{ name = \"b\", address = \"127.0.0.2:7400\" }]\n";
+fn files_of_the_link_that_are_not_there_are_refused_by_name() {
+    let peer = "[peer]\nlisten = \"127.0.0.1:7400\"\nca = \"/nowhere/ca\"\ncert = \"/nowhere/cert\"\nkey = \"/nowhere/key\"\nnodes = [{ name = \"b\", address = \"127.0.0.2:7400\" }]\n";
+    configuration_is_refused(peer, &["peer.ca /nowhere/ca: "]);
+}
+
+#[test]
+fn a_certificate_of_another_node_or_another_key_is_refused_by_name() {
+    let dir = tempfile::tempdir().expect("a directory");
+    pki::init(dir.path()).expect("an authority");
+    for name in ["a", "b"] {
+        pki::add(dir.path(), name, &["127.0.0.1".to_owned()], false).expect("a certificate");
+    }
+    let file = |name: &str| dir.path().join(name).display().to_string();
+    let peer = |cert: &str, key: &str| {
+        format!(
+            "[peer]\nlisten = \"127.0.0.1:7400\"\nca = {:?}\ncert = {:?}\nkey = {:?}\nnodes = [{{ name = \"b\", address = \"127.0.0.2:7400\" }}]\n",
+            file("ca.pem"),
+            file(cert),
+            file(key)
+        )
+    };
     configuration_is_refused(
-        peer,
-        &[
-            "authority.kind \"peer\" is not in this version",
-            "[peer] is not in this version",
-        ],
+        &peer("b.pem", "b-key.pem"),
+        &["b.pem: it is for b, and this node is a"],
     );
+    configuration_is_refused(&peer("a.pem", "b-key.pem"), &["peer.key", "b-key.pem"]);
 }
 
 #[test]

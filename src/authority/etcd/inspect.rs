@@ -1,32 +1,19 @@
 //! A look at the files and servers of the configuration, before anything depends on them. It changes nothing.
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use etcd_client::{AlarmAction, AlarmType, Compare, CompareOp, Txn, TxnOp};
-use x509_parser::pem::Pem;
 
 use super::connection::{Connection, Settings};
 use super::{cluster, version};
 use crate::authority::Fault;
+pub use crate::authority::files::{Finding, Grade};
+use crate::authority::files::{certificate, exposed};
 use crate::config::EtcdConfig;
 
-/// A certificate that ends within this time is worth a word.
-const RENEW_BEFORE: Duration = Duration::from_secs(14 * 86_400);
 /// Above this, what the history of the records leaves is not being compacted.
 const SIZE_MAX: i64 = 1 << 30;
-
-/// How much a finding matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Grade {
-    Good,
-    Doubtful,
-    Bad,
-}
-
-/// What was found, for a person.
-pub type Finding = (Grade, String);
 
 /// What the servers say. Blocks, for the time of a few calls to each.
 #[must_use]
@@ -53,65 +40,15 @@ pub fn files(config: &EtcdConfig) -> Vec<Finding> {
         ("password_file", &config.password_file),
     ] {
         if let Some(path) = path {
-            findings.extend(exposed(key, path));
+            findings.extend(exposed(&format!("authority.etcd.{key}"), path));
         }
     }
     for (key, path) in [("ca", &config.ca), ("cert", &config.cert)] {
         if let Some(path) = path {
-            findings.extend(certificate(key, path));
+            findings.extend(certificate(&format!("authority.etcd.{key}"), path));
         }
     }
     findings
-}
-
-fn exposed(key: &str, path: &Path) -> Option<Finding> {
-    let mode = std::fs::metadata(path).ok()?.permissions().mode() & 0o7777;
-    let shown = path.display();
-    (mode & 0o027 != 0).then(|| {
-        (
-            Grade::Bad,
-            format!("authority.etcd.{key} {shown} has mode {mode:04o}, so others can read or replace it: `chmod 600 {shown}`"),
-        )
-    })
-}
-
-/// A file that cannot be read is named by whoever needs its content.
-fn certificate(key: &str, path: &Path) -> Option<Finding> {
-    let shown = path.display();
-    let bytes = std::fs::read(path).ok()?;
-    let ends = Pem::iter_from_buffer(&bytes)
-        .filter_map(Result::ok)
-        .filter_map(|pem| Some(pem.parse_x509().ok()?.validity().not_after.timestamp()))
-        .min();
-    let Some(ends) = ends else {
-        return Some((
-            Grade::Bad,
-            format!("authority.etcd.{key} {shown} holds no certificate in PEM form"),
-        ));
-    };
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    let left_s = ends.saturating_sub(i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
-    if left_s <= 0 {
-        return Some((
-            Grade::Bad,
-            format!(
-                "authority.etcd.{key} {shown} has expired {} days ago: renew it",
-                -left_s / 86_400
-            ),
-        ));
-    }
-    let soon = left_s < i64::try_from(RENEW_BEFORE.as_secs()).unwrap_or(i64::MAX);
-    soon.then(|| {
-        (
-            Grade::Doubtful,
-            format!(
-                "authority.etcd.{key} {shown} expires in {} days: renew it",
-                left_s / 86_400
-            ),
-        )
-    })
 }
 
 async fn ask(config: &EtcdConfig, settings: &Settings, state_dir: &Path) -> Vec<Finding> {
@@ -239,8 +176,6 @@ async fn may_write(connection: &mut Connection, prefix: &str) -> Result<(), Stri
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
 
     #[test]
@@ -252,21 +187,5 @@ mod tests {
             *grade == Grade::Doubtful && text.contains("134 ms") && text.contains("266 ms")
         };
         assert!(found.as_ref().is_some_and(right), "{found:?}");
-    }
-
-    #[test]
-    fn a_key_that_others_can_read_is_named() -> Result<(), Box<dyn std::error::Error>> {
-        let dir = tempfile::tempdir()?;
-        let path = dir.path().join("key.pem");
-        std::fs::write(&path, "key")?;
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
-        assert_eq!(exposed("key", &path), None);
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644))?;
-        let (grade, text) = exposed("key", &path).ok_or("nothing found")?;
-        assert!(
-            grade == Grade::Bad && text.contains("0644") && text.contains("chmod 600"),
-            "{text}"
-        );
-        Ok(())
     }
 }

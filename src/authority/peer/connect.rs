@@ -58,7 +58,7 @@ fn keep_telling(node: &Node) {
         node.tell_others(&state);
         node.tell_holder(&mut state);
         drop(state);
-        std::thread::sleep(WORD_EVERY);
+        node.await_news(WORD_EVERY);
     }
 }
 

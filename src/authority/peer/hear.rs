@@ -19,7 +19,6 @@ use super::node::{Inner, Node};
 use crate::authority::news::{News, Part};
 use crate::authority::stored::StoredRecord;
 use crate::engine::AuthorityNews;
-use crate::engine::ballot::Refusal;
 use crate::engine::values::{NodeName, Term};
 
 impl Node {
@@ -78,6 +77,7 @@ impl Node {
         other.due = due;
         other.in_step = due <= hello.record;
         other.claim = None;
+        state.pact.met(from);
         self.well(&mut state, Part::Link(from.clone()));
         self.has_changed();
     }
@@ -100,11 +100,7 @@ impl Node {
         other.claim = None;
         other.member = None;
         other.lost_at = Instant::now();
-        if let Some(asking) = &mut state.asking
-            && asking.open.contains(from)
-        {
-            asking.refused = Some(format!("{from}: {why}"));
-        }
+        state.pact.lost(from, &why.to_string());
         self.trouble(&mut state, Part::Link(from.clone()), why.to_string());
         self.tell(News::Member {
             node: from.clone(),
@@ -132,13 +128,7 @@ impl Node {
             Message::Kept(place) => self.hear_kept(&mut state, from, place),
             Message::Fenced(claim) => self.hear_claim(&mut state, from, &claim)?,
             Message::Ask(asked) => self.hear_ask(&mut state, from, link, asked)?,
-            Message::Promised(Answered { term }) => {
-                if let Some(asking) = &mut state.asking
-                    && asking.term.0 == term
-                {
-                    asking.open.retain(|open| open != from);
-                }
-            }
+            Message::Promised(Answered { term }) => state.pact.promised(Term(term), from),
             Message::Refused(refused) => self.hear_refused(&mut state, from, refused)?,
         }
         self.tell_holder(&mut state);
@@ -168,10 +158,10 @@ impl Node {
                 member,
             });
         }
-        let inherits = state.ballot.ended && state.ballot.heir.as_ref() == Some(&self.name);
-        if word.hands_over && inherits && state.ballot.is_of(from) {
+        let ballot = state.pact.ballot();
+        if word.hands_over && ballot.is_of(from) && state.pact.is_entitled() {
             self.tell_term(AuthorityNews::Passed {
-                term: state.ballot.term,
+                term: ballot.term,
                 from: from.clone(),
             });
         }
@@ -183,16 +173,14 @@ impl Node {
 
     /// What this node held before its process started again is for whoever is there.
     fn name_heir(&self, state: &mut Inner, heir: &NodeName, link: &Link) -> Result<(), LinkError> {
-        let ballot = &state.ballot;
-        let is_left = ballot.is_of(&self.name) && ballot.ended && ballot.heir.is_none();
-        if !is_left || state.holds || state.asking.is_some() {
+        if !state.pact.is_left_over() {
             return Ok(());
         }
         let has = state.others.get(heir).and_then(|other| other.record);
         if self.bring_up_to_date(link, has).is_err() {
             return Ok(());
         }
-        let named = ballot.ended_for(Some(heir.clone()));
+        let named = state.pact.end(Some(heir.clone()));
         self.keep(state, named)?;
         self.tell_others(state);
         Ok(())
@@ -204,16 +192,7 @@ impl Node {
         from: &NodeName,
         claim: &Claim,
     ) -> Result<(), LinkError> {
-        let claim = claim.ballot();
-        // The answer to what this node asks for now: whether it takes that term is not decided yet.
-        let own = state
-            .asking
-            .as_ref()
-            .is_some_and(|asking| asking.term == claim.term);
-        if own && claim.is_of(&self.name) {
-            return Ok(());
-        }
-        if let Some(next) = state.ballot.after_hearing(&claim, from, &self.name) {
+        if let Some(next) = state.pact.hear(&claim.ballot(), from) {
             self.keep(state, next)?;
         }
         Ok(())
@@ -225,8 +204,7 @@ impl Node {
         link: &Link,
         record: &StoredRecord,
     ) -> Result<(), LinkError> {
-        let votes = state.holds && !state.ballot.ended;
-        if !votes {
+        if !state.pact.holds() {
             self.keep_record(record)?;
         }
         self.answer_kept(link)
@@ -239,10 +217,8 @@ impl Node {
         link: &Link,
         record: &StoredRecord,
     ) -> Result<(), LinkError> {
-        let ballot = &state.ballot;
-        let is_promised = ballot.term == record.mark.term && ballot.is_of(from) && !ballot.ended;
-        if !is_promised {
-            link.send(&Message::Fenced(Claim::from(ballot)))?;
+        if !state.pact.has_promised(record.mark.term, from) {
+            link.send(&Message::Fenced(Claim::from(state.pact.ballot())))?;
             return Ok(());
         }
         self.keep_record(record)?;
@@ -285,40 +261,20 @@ impl Node {
         asked: Asked,
     ) -> Result<(), LinkError> {
         let term = Term(asked.term);
-        let own = state
-            .asking
-            .as_ref()
-            .map(|asking| (asking.term, &self.name));
-        let refusal = if own > Some((term, from)) {
-            Some(format!("{} asks for a term itself", self.name))
-        } else if let Some(why) = self
-            .held_elsewhere(state)
-            .filter(|_| !state.ballot.is_of(from))
-        {
-            Some(why)
-        } else {
-            let votes = state.holds && !state.ballot.ended;
-            match state.ballot.promise(term, from, votes) {
-                Ok(promised) => {
-                    let _ = self.bring_up_to_date(link, asked.record);
-                    self.keep(state, promised)?;
-                    if let Some(asking) = &mut state.asking {
-                        asking.refused = Some(format!("{from} asks for a higher one"));
-                    }
-                    None
-                }
-                Err(Refusal::Holds(term)) => Some(format!("{} holds term {term}", self.name)),
-                Err(Refusal::Promised { term, to }) => {
-                    Some(format!("term {term} is promised to {to}"))
-                }
-            }
+        let is_there = |name: &NodeName| {
+            let other = state.others.get(name);
+            other.is_some_and(|other| other.link.is_some())
         };
-        match refusal {
-            None => link.send(&Message::Promised(Answered { term: asked.term }))?,
-            Some(why) => link.send(&Message::Refused(Refused {
+        match state.pact.asked(term, from, is_there) {
+            Ok(promised) => {
+                let _ = self.bring_up_to_date(link, asked.record);
+                self.keep(state, promised)?;
+                link.send(&Message::Promised(Answered { term: asked.term }))?;
+            }
+            Err(why) => link.send(&Message::Refused(Refused {
                 term: asked.term,
                 why,
-                claim: Claim::from(&state.ballot),
+                claim: Claim::from(state.pact.ballot()),
             }))?,
         }
         Ok(())
@@ -331,11 +287,7 @@ impl Node {
         refused: Refused,
     ) -> Result<(), LinkError> {
         self.hear_claim(state, from, &refused.claim)?;
-        if let Some(asking) = &mut state.asking
-            && asking.term.0 == refused.term
-        {
-            asking.refused = Some(refused.why);
-        }
+        state.pact.refused(Term(refused.term), refused.why);
         Ok(())
     }
 }

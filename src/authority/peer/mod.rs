@@ -6,7 +6,7 @@
 //! ```
 //!
 //! A vote is committed when its record is on this disk and on that of every other node that is in step, each of which has promised
-//! the term. Terms are taken by the rules of [`crate::engine::ballot`]. There is no lease: two nodes cannot tell a dead one from
+//! the term. Terms are taken by the rules of [`crate::engine::pact`]. There is no lease: two nodes cannot tell a dead one from
 //! a cut cable, so nobody takes over from one that says nothing.
 //!
 //! Threads: one listens, one calls each node that comes later by name, one tells the others how this one is, and one reads from
@@ -15,6 +15,7 @@
 mod ballot_file;
 mod connect;
 mod hear;
+pub mod inspect;
 mod link;
 pub mod message;
 mod node;
@@ -31,6 +32,7 @@ use super::record_file::{OpenError, RecordFile};
 use super::stored::StoredRecord;
 use super::{CommitError, Fault};
 use crate::config::PeerConfig;
+use crate::engine::pact::Pact;
 use crate::engine::values::{NodeName, RecordMark, Term};
 use ballot_file::BallotFile;
 use node::Node;
@@ -72,15 +74,15 @@ impl Peer {
     ) -> Result<Self, StartError> {
         let record = RecordFile::open(&surroundings.state_dir, identity)?;
         let (file, ballot) = BallotFile::open(&surroundings.state_dir, identity)?;
-        let ended = ballot.after_restart(&name);
-        if ended != ballot {
-            file.write(&ended)?;
+        let pact = Pact::begin(name.clone(), &ballot);
+        if *pact.ballot() != ballot {
+            file.write(pact.ballot())?;
         }
         let listener = TcpListener::bind(config.listen).map_err(|source| StartError::Listen {
             address: config.listen,
             source,
         })?;
-        let node = Node::new(config, identity, name, record, (file, ended), surroundings);
+        let node = Node::new(config, identity, name, record, (file, pact), surroundings);
         let node = Arc::new(node);
         connect::start(&node, listener)?;
         Ok(Self(node))
@@ -160,11 +162,6 @@ impl Peer {
 
     /// What the other nodes are to know of this one.
     pub fn tell_member(&self, member: Member) {
-        let mut state = self.0.state();
-        let urgent = member.differs_in_kind(&state.member);
-        state.member = member;
-        if urgent {
-            self.0.tell_others(&state);
-        }
+        self.0.note_member(member);
     }
 }

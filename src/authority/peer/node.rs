@@ -18,7 +18,8 @@ use crate::authority::record_file::RecordFile;
 use crate::config::{OnLoss, PeerConfig};
 use crate::engine::AuthorityNews;
 use crate::engine::ballot::Ballot;
-use crate::engine::values::{NodeName, Term};
+use crate::engine::pact::Pact;
+use crate::engine::values::NodeName;
 
 /// How long an heir that is there has the first word. A promotion takes less.
 const HEIR_FIRST: Duration = Duration::from_secs(3);
@@ -32,6 +33,10 @@ pub(super) struct Node {
     pub(super) on_loss: OnLoss,
     ballot_file: BallotFile,
     state: Mutex<Inner>,
+    /// What this node says of itself. Of its own, so that the daemon never waits for a disk.
+    member: Mutex<(Member, bool)>,
+    /// Something in it should not wait for the next sign of life.
+    has_news: Condvar,
     /// A message has changed something that a caller may wait for.
     changed: Condvar,
     tell: Box<dyn Fn(News) + Send + Sync>,
@@ -48,14 +53,9 @@ impl std::fmt::Debug for Node {
 
 #[derive(Debug)]
 pub(super) struct Inner {
-    pub(super) ballot: Ballot,
-    /// This process has taken the term of the ballot, and has given the right to the next one to nobody.
-    pub(super) holds: bool,
+    pub(super) pact: Pact,
     /// All other nodes of the configuration.
     pub(super) others: BTreeMap<NodeName, Other>,
-    /// A term that the others are being asked for.
-    pub(super) asking: Option<Asking>,
-    pub(super) member: Member,
     /// What the engine was told last of the holder.
     told: Option<Option<NodeName>>,
     heir_since: Option<Instant>,
@@ -78,21 +78,13 @@ pub(super) struct Other {
     pub(super) lost_at: Instant,
 }
 
-#[derive(Debug)]
-pub(super) struct Asking {
-    pub(super) term: Term,
-    /// Those that have not answered.
-    pub(super) open: Vec<NodeName>,
-    pub(super) refused: Option<String>,
-}
-
 impl Node {
     pub(super) fn new(
         config: &PeerConfig,
         identity: [u8; 32],
         name: NodeName,
         record: RecordFile,
-        (ballot_file, ballot): (BallotFile, Ballot),
+        (ballot_file, pact): (BallotFile, Pact),
         surroundings: Surroundings,
     ) -> Self {
         let now = Instant::now();
@@ -117,16 +109,15 @@ impl Node {
             on_loss: config.on_loss,
             ballot_file,
             state: Mutex::new(Inner {
-                ballot,
-                holds: false,
+                pact,
                 others: others.collect(),
-                asking: None,
-                member: Member::default(),
                 told: None,
                 heir_since: None,
                 troubles: BTreeMap::new(),
             }),
             name,
+            member: Mutex::default(),
+            has_news: Condvar::new(),
             changed: Condvar::new(),
             tell: surroundings.tell,
             stopping: AtomicBool::new(false),
@@ -167,13 +158,10 @@ impl Node {
             ),
         }
         kept?;
-        let lost = state.holds && (ballot.term != state.ballot.term || !ballot.is_of(&self.name));
-        if lost {
-            state.holds = false;
-            self.tell_term(AuthorityNews::TermLost(state.ballot.term));
-        }
         state.heir_since = ballot.heir.as_ref().map(|_| Instant::now());
-        state.ballot = ballot;
+        if let Some(lost) = state.pact.keep(ballot) {
+            self.tell_term(AuthorityNews::TermLost(lost));
+        }
         self.has_changed();
         Ok(())
     }
@@ -191,11 +179,11 @@ impl Node {
 
     /// `Some(None)`: nobody, and this node could take it. `None`: it cannot be told.
     fn holder(&self, state: &Inner) -> Option<Option<NodeName>> {
-        let ballot = &state.ballot;
+        let ballot = state.pact.ballot();
         if !ballot.ended && ballot.holder.is_some() {
             return Some(ballot.holder.clone());
         }
-        if ballot.entitles(&self.name, state.holds) {
+        if state.pact.is_entitled() {
             return Some(None);
         }
         if let Some(heir) = &ballot.heir {
@@ -211,11 +199,8 @@ impl Node {
                 return Some(Some(heir.clone()));
             }
         }
-        let all = state
-            .others
-            .values()
-            .all(|other| other.link.is_some() && other.claim.is_some());
-        all.then_some(None)
+        let mut others = state.others.values();
+        others.all(Other::is_there).then_some(None)
     }
 
     pub(super) fn tell(&self, news: News) {
@@ -243,11 +228,34 @@ impl Node {
     /// What this node says of itself.
     pub(super) fn word(&self, state: &Inner) -> State {
         State {
-            claim: Claim::from(&state.ballot),
-            member: state.member.clone(),
+            claim: Claim::from(state.pact.ballot()),
+            member: self.member().0.clone(),
             hands_over: false,
             asks: false,
         }
+    }
+
+    fn member(&self) -> MutexGuard<'_, (Member, bool)> {
+        self.member.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes what this node says of itself from here on. Never waits.
+    pub(super) fn note_member(&self, member: Member) {
+        let mut now = self.member();
+        let urgent = member.differs_in_kind(&now.0);
+        *now = (member, now.1 || urgent);
+        if urgent {
+            self.has_news.notify_one();
+        }
+    }
+
+    /// Until there is something that the others should know at once, or the time is over.
+    pub(super) fn await_news(&self, within: Duration) {
+        let now = self.member();
+        let waited = self
+            .has_news
+            .wait_timeout_while(now, within, |(_, urgent)| !*urgent);
+        waited.unwrap_or_else(PoisonError::into_inner).0.1 = false;
     }
 
     /// Tells every node that is there how this one is.
@@ -308,6 +316,13 @@ impl Node {
 
     pub(super) fn files(&self) -> PathBuf {
         self.record.path().to_owned()
+    }
+}
+
+impl Other {
+    /// It can be asked: it has said what it has promised, and is heard.
+    pub(super) fn is_there(&self) -> bool {
+        self.link.is_some() && self.claim.is_some()
     }
 }
 

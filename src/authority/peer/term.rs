@@ -1,12 +1,12 @@
-//! The term: taken, confirmed, passed on and given back. See [`crate::engine::ballot`] for the rules.
+//! The term: taken, confirmed, passed on and given back. See [`crate::engine::pact`] for the rules.
 
 use std::sync::MutexGuard;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::message::{Asked, Message, State};
-use super::node::{Asking, Inner, Node};
+use super::node::{Inner, Node};
 use crate::authority::Fault;
-use crate::engine::ballot::{Ballot, OVERRIDE_STEP};
+use crate::engine::pact::Barred;
 use crate::engine::values::{NodeName, RecordMark, Term};
 
 impl Node {
@@ -19,115 +19,70 @@ impl Node {
     ) -> Result<(Term, Option<RecordMark>), Fault> {
         let until = Instant::now() + within;
         let mut state = self.state();
-        if let Some(why) = self.held_elsewhere(&state) {
-            return Err(Fault::Refused(why));
-        }
-        if !regardless {
-            self.expect_right(&state)?;
-        }
-        let term = self.next_term(&state, regardless);
-        self.ask_others(&mut state, term);
-        while still_open(&state) && Instant::now() < until {
+        let others = state.others.iter();
+        let others = others
+            .map(|(name, other)| (name.clone(), other.is_there()))
+            .collect();
+        let seen = self.newest_term(&state);
+        let asked = state.pact.ask(&others, seen, regardless.then(unix_ms));
+        let term = asked.map_err(|barred| self.in_words(&state, barred))?;
+        self.ask_others(&state, term);
+        while state.pact.is_open() && Instant::now() < until {
             state = self.wait(state, until);
         }
-        let asking = state.asking.take();
-        let refused = match asking {
-            Some(Asking {
-                refused: Some(why), ..
-            }) => Some(why),
-            Some(Asking { open, .. }) if !open.is_empty() => {
-                Some(format!("{} has not answered", names(&open)))
+        let ballot = match state.pact.conclude() {
+            Ok(ballot) => ballot,
+            Err(why) => {
+                self.tell_holder(&mut state);
+                return Err(Fault::Refused(why));
             }
-            _ if state.ballot.term >= term => Some(format!(
-                "term {} was promised to {} meanwhile",
-                state.ballot.term,
-                of(&state.ballot)
-            )),
-            _ => None,
         };
-        if let Some(why) = refused {
-            self.tell_holder(&mut state);
-            return Err(Fault::Refused(why));
-        }
-        // One that was held here ends with this one.
-        state.holds = false;
-        self.keep(&mut state, Ballot::held(term, &self.name))
+        self.keep(&mut state, ballot)
             .map_err(|error| Fault::Refused(format!("the ballot cannot be kept: {error}")))?;
-        state.holds = true;
+        state.pact.take();
         self.tell_others(&state);
         self.tell_holder(&mut state);
         Ok((term, self.record.mark()))
     }
 
-    /// The one that holds a term is there: it would refuse, and no other node need be asked to leave it.
-    pub(super) fn held_elsewhere(&self, state: &Inner) -> Option<String> {
-        let ballot = &state.ballot;
-        let holder = ballot.holder.as_ref().filter(|_| !ballot.ended)?;
-        let other = state.others.get(holder)?;
-        other
-            .link
-            .as_ref()
-            .map(|_| format!("{holder} holds term {}", ballot.term))
-    }
-
-    /// With every other node there, or as the holder or its heir.
-    fn expect_right(&self, state: &Inner) -> Result<(), Fault> {
-        let there = |name: &NodeName| {
-            let other = state.others.get(name);
-            other.is_some_and(|other| other.link.is_some() && other.claim.is_some())
-        };
-        let away: Vec<NodeName> = state
-            .others
-            .keys()
-            .filter(|name| !there(name))
-            .cloned()
-            .collect();
-        if away.is_empty() || state.ballot.entitles(&self.name, state.holds) {
-            return Ok(());
-        }
-        let last = match &state.ballot.holder {
-            None => "no node has ever voted, as far as is known here".to_owned(),
-            Some(holder) => format!("term {} was the last, and of {holder}", state.ballot.term),
-        };
-        Err(Fault::Unsafe(format!(
-            "{} cannot be reached, and may vote ({last}). Where it is certainly off: `supervisor ctl promote --accept-double-vote-risk`",
-            names(&away)
-        )))
-    }
-
-    fn next_term(&self, state: &Inner, regardless: bool) -> Term {
+    fn newest_term(&self, state: &Inner) -> Term {
         let claims = state
             .others
             .values()
             .filter_map(|other| other.claim.as_ref());
-        let seen = claims
-            .map(|ballot| ballot.term)
-            .chain([state.ballot.term])
-            .chain(self.record.mark().map(|mark| mark.term))
-            .max()
-            .unwrap_or_default();
-        let step = if regardless { OVERRIDE_STEP } else { 1 };
-        Term(seen.0.saturating_add(step))
+        let terms = claims.map(|ballot| ballot.term);
+        let newest = terms.chain(self.record.mark().map(|mark| mark.term)).max();
+        newest.unwrap_or_default()
     }
 
-    fn ask_others(&self, state: &mut Inner, term: Term) {
+    fn in_words(&self, state: &Inner, barred: Barred) -> Fault {
+        let away = match barred {
+            Barred::Held { by, term } => {
+                return Fault::Refused(format!("{by} holds term {term}"));
+            }
+            Barred::Away(away) => away,
+        };
+        let ballot = state.pact.ballot();
+        let last = match &ballot.holder {
+            None => "no node has ever voted, as far as is known here".to_owned(),
+            Some(holder) => format!("term {} was the last, and of {holder}", ballot.term),
+        };
+        Fault::Unsafe(format!(
+            "{} cannot be reached, and may vote ({last}). Where it is certainly off: `supervisor ctl promote --accept-double-vote-risk`",
+            names(&away)
+        ))
+    }
+
+    fn ask_others(&self, state: &Inner, term: Term) {
         let ask = Message::Ask(Asked {
             term: term.0,
             record: self.newest(),
         });
-        let there = state.others.iter().filter_map(|(name, other)| {
-            let link = other.link.as_ref().filter(|_| other.claim.is_some())?;
-            Some((name.clone(), link.clone()))
-        });
-        let there: Vec<_> = there.collect();
-        state.asking = Some(Asking {
-            term,
-            open: there.iter().map(|(name, _)| name.clone()).collect(),
-            refused: None,
-        });
-        for (_, link) in there {
-            // One that fails ends, and its reader says so.
-            let _ = link.send(&ask);
+        for other in state.others.values().filter(|other| other.is_there()) {
+            if let Some(link) = &other.link {
+                // One that fails ends, and its reader says so.
+                let _ = link.send(&ask);
+            }
         }
     }
 
@@ -162,7 +117,7 @@ impl Node {
             Some(_) => {}
         }
         self.end_term(&mut state, Some(to.clone()), true)?;
-        let ended = state.ballot.clone();
+        let ended = state.pact.ballot().clone();
         let has_it = |state: &Inner| {
             let claim = state.others.get(to).and_then(|other| other.claim.clone());
             claim.is_some_and(|claim| claim == ended || claim.term > ended.term)
@@ -179,10 +134,8 @@ impl Node {
     }
 
     fn has(&self, state: &Inner, term: Term) -> bool {
-        let ballot = &state.ballot;
-        ballot.is_of(&self.name)
-            && !ballot.ended
-            && (term == Term::default() || term == ballot.term)
+        let pact = &state.pact;
+        pact.holds() && (term == Term::default() || pact.may_commit(term))
     }
 
     /// First the record, then this disk, then the word: whoever hears that it may take the next term has the final record.
@@ -198,12 +151,9 @@ impl Node {
                 let _ = self.bring_up_to_date(link, other.record);
             }
         }
-        let ended = state.ballot.ended_for(heir.clone());
+        let ended = state.pact.end(heir.clone());
         self.keep(state, ended)
             .map_err(|error| Fault::Unknown(format!("the ballot cannot be kept: {error}")))?;
-        if heir.is_some() {
-            state.holds = false;
-        }
         self.tell_others(state);
         let heir = heir.filter(|_| hands_over);
         if let Some(other) = heir.and_then(|heir| state.others.get(&heir))
@@ -245,23 +195,16 @@ impl Node {
         if state.others.values().all(|other| other.link.is_none()) {
             return Err(Fault::Unknown("no other node can be reached".into()));
         }
-        Ok(state.holds && state.ballot.term == term && !state.ballot.ended)
+        Ok(state.pact.may_commit(term))
     }
 }
 
-fn still_open(state: &Inner) -> bool {
-    let open = |asking: &Asking| !asking.open.is_empty() && asking.refused.is_none();
-    state.asking.as_ref().is_some_and(open)
+fn unix_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(0))
 }
 
 fn names(nodes: &[NodeName]) -> String {
     let names: Vec<&str> = nodes.iter().map(|node| node.0.as_str()).collect();
     names.join(" and ")
-}
-
-fn of(ballot: &Ballot) -> &str {
-    ballot
-        .holder
-        .as_ref()
-        .map_or("nobody", |node| node.0.as_str())
 }

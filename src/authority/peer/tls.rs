@@ -13,6 +13,7 @@ use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::{
     ClientConfig, ClientConnection, Connection, RootCertStore, ServerConfig, ServerConnection,
 };
@@ -81,17 +82,24 @@ pub(super) fn accept(
 ) -> Result<(Connection, NodeName), TlsError> {
     let Material { roots, chain, key } = Material::read(config)?;
     let provider = Arc::new(ring::default_provider());
-    let clients =
-        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
-            .build()
-            .map_err(|error| file_error("ca", &config.ca, &error))?;
-    let server = ServerConfig::builder_with_provider(provider)
+    let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+    let clients = clients.map_err(|error| file_error("ca", &config.ca, &error))?;
+    let server = server(config, clients, chain, key)?;
+    let connection = ServerConnection::new(Arc::new(server))?;
+    handshake(connection.into(), socket)
+}
+
+fn server(
+    config: &PeerConfig,
+    clients: Arc<dyn ClientCertVerifier>,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<ServerConfig, TlsError> {
+    ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_client_cert_verifier(clients)
         .with_single_cert(chain, key)
-        .map_err(|error| file_error("key", &config.key, &error))?;
-    let connection = ServerConnection::new(Arc::new(server))?;
-    handshake(connection.into(), socket)
+        .map_err(|error| file_error("key", &config.key, &error))
 }
 
 /// Calls a node at `address`, `host:port`.
@@ -119,6 +127,23 @@ pub(super) fn call(
         return Err(TlsError::Other { found, wanted });
     }
     Ok(connection)
+}
+
+/// Whether the files make a connection possible, under the name of this node.
+pub(super) fn check(config: &PeerConfig, node: &NodeName) -> Result<(), TlsError> {
+    let Material { chain, key, .. } = Material::read(config)?;
+    let found = chain.first().and_then(|certificate| name_in(certificate));
+    if found.as_ref() != Some(node) {
+        let found = found.map_or_else(|| "nobody".to_owned(), |name| name.0);
+        return Err(file_error(
+            "cert",
+            &config.cert,
+            &format!(
+                "it is for {found}, and this node is {node}: set `node`, or name the right file"
+            ),
+        ));
+    }
+    server(config, WebPkiClientVerifier::no_client_auth(), chain, key).map(drop)
 }
 
 struct Material {
@@ -206,7 +231,10 @@ pub(super) fn is_late(error: &std::io::Error) -> bool {
 
 /// The common name in the certificate of the other side.
 fn name(connection: &Connection) -> Option<NodeName> {
-    let certificate = connection.peer_certificates()?.first()?;
+    name_in(connection.peer_certificates()?.first()?)
+}
+
+fn name_in(certificate: &[u8]) -> Option<NodeName> {
     let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
     let mut names = certificate.subject().iter_common_name();
     let name = names.next()?.as_str().ok()?.to_owned();

@@ -38,10 +38,10 @@ impl Node {
     }
 
     fn expect_term(&self, state: &Inner, mark: RecordMark) -> Result<(), CommitError> {
-        let ballot = &state.ballot;
-        if state.holds && !ballot.ended && ballot.term == mark.term {
+        if state.pact.may_commit(mark.term) {
             return Ok(());
         }
+        let ballot = state.pact.ballot();
         let now = match &ballot.holder {
             Some(holder) if !ballot.ended => format!("{holder} has term {}", ballot.term),
             _ => "nobody has one".to_owned(),

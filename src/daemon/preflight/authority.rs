@@ -5,7 +5,9 @@
 
 use super::{Findings, Level, Occasion};
 use crate::authority::etcd::inspect;
+use crate::authority::files::Grade;
 use crate::config::{AuthorityKind, Config};
+use crate::engine::values::NodeName;
 
 pub(super) fn look(findings: &mut Findings, config: &Config, occasion: Occasion) {
     let kind = config.authority.kind;
@@ -22,25 +24,23 @@ pub(super) fn look(findings: &mut Findings, config: &Config, occasion: Occasion)
             Level::Good,
             "local: a single node, no failover",
         ),
-        AuthorityKind::Peer => findings.add(
-            "authority",
-            Level::Good,
-            "peer: the other nodes keep the record",
-        ),
-        AuthorityKind::Etcd => {}
+        AuthorityKind::Peer | AuthorityKind::Etcd => {}
     }
-    let Some(etcd) = &config.authority.etcd else {
-        return;
-    };
-    let mut found = inspect::files(etcd);
-    if occasion == Occasion::Check {
-        found.extend(inspect::servers(etcd, &config.state_dir));
+    let mut found = Vec::new();
+    if let Some(etcd) = &config.authority.etcd {
+        found.extend(inspect::files(etcd));
+        if occasion == Occasion::Check {
+            found.extend(inspect::servers(etcd, &config.state_dir));
+        }
+    } else if let Some(peer) = &config.peer {
+        let node = NodeName(config.node.clone());
+        found.extend(crate::authority::peer::inspect::files(peer, &node));
     }
     for (grade, text) in found {
         let level = match grade {
-            inspect::Grade::Good => Level::Good,
-            inspect::Grade::Doubtful => Level::Warning,
-            inspect::Grade::Bad => Level::Error,
+            Grade::Good => Level::Good,
+            Grade::Doubtful => Level::Warning,
+            Grade::Bad => Level::Error,
         };
         findings.add("authority", level, text);
     }

@@ -1,0 +1,29 @@
+//! A look at the files of the link, before anything depends on them. It changes nothing.
+
+use super::tls;
+use crate::authority::files::{Finding, Grade, certificate, exposed};
+use crate::config::PeerConfig;
+use crate::engine::values::NodeName;
+
+/// What can be told of the files.
+#[must_use]
+pub fn files(config: &PeerConfig, node: &NodeName) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = [
+        exposed("peer.key", &config.key),
+        certificate("peer.ca", &config.ca),
+        certificate("peer.cert", &config.cert),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if let Err(error) = tls::check(config, node) {
+        findings.push((Grade::Bad, error.to_string()));
+    }
+    if findings.is_empty() {
+        let others = config.nodes.iter().filter(|other| other.name != node.0);
+        let others: Vec<&str> = others.map(|other| other.name.as_str()).collect();
+        let said = format!("peer: {} keeps the record as well", others.join(" and "));
+        findings.push((Grade::Good, said));
+    }
+    findings
+}

@@ -1,0 +1,523 @@
+//! What can happen, and what it does.
+
+use crate::bound::Bound;
+use crate::mistake::Mistake;
+use crate::world::{Action, Claim, Message, Other, Place, Process, World, index, name};
+use std::collections::BTreeMap;
+use validator_supervisor::engine::ballot::Ballot;
+use validator_supervisor::engine::pact::Pact;
+use validator_supervisor::engine::values::Term;
+
+impl World {
+    pub(crate) fn actions(&self, bound: &Bound, out: &mut Vec<Action>) {
+        if self.broken.is_some() {
+            return;
+        }
+        for (pair, queue) in &self.links {
+            if !queue.is_empty() {
+                out.push(Action::Deliver(pair.0, pair.1));
+            }
+        }
+        for node in 0..self.nodes.len() {
+            match self.process(node) {
+                Some(process) => self.of_process(bound, node, process, out),
+                None => out.push(Action::Start(node)),
+            }
+        }
+        for (one, other) in pairs(self.nodes.len()) {
+            self.of_cable(bound, one, other, out);
+        }
+    }
+
+    fn of_process(&self, bound: &Bound, node: usize, process: &Process, out: &mut Vec<Action>) {
+        let pact = &process.pact;
+        let may_ask =
+            self.asks < bound.asks && process.vote.is_none() && !self.asks_already(process);
+        if may_ask && (!pact.holds() || node == 0) {
+            out.push(Action::Ask(node));
+        }
+        if may_ask && !self.alone && self.is_dead_for(node) {
+            out.push(Action::AskRegardless(node));
+        }
+        if self.asks_already(process) {
+            out.push(Action::Conclude(node));
+        }
+        match process.vote {
+            None if pact.holds() && self.votes < bound.votes => out.push(Action::BeginVote(node)),
+            Some((_, false)) => out.push(Action::WriteVote(node)),
+            Some((place, true)) if self.may_leave(process, place) => {
+                out.push(Action::SendVote(node));
+            }
+            _ => {}
+        }
+        if pact.holds()
+            && self.asks < bound.asks
+            && (process.vote.is_none() || self.makes(Mistake::VoteAfterTheEnd))
+        {
+            out.push(Action::End(node, None));
+            let heirs = process.hears.keys().copied();
+            out.extend(heirs.map(|heir| Action::End(node, Some(heir))));
+        }
+        if process.unwritten.is_some() || process.unkept.is_some() {
+            out.push(Action::Write(node));
+        }
+        if self.faults < bound.faults {
+            out.push(Action::Crash(node));
+        }
+    }
+
+    fn of_cable(&self, bound: &Bound, one: usize, other: usize, out: &mut Vec<Action>) {
+        let hears = |from: usize, to: usize| {
+            let process = self.process(from);
+            process.is_some_and(|process| process.hears.contains_key(&to))
+        };
+        let (there, back) = (hears(one, other), hears(other, one));
+        if self.is_whole(one, other) {
+            if self.faults < bound.faults && there && back {
+                out.push(Action::Cut(one, other));
+            }
+            return;
+        }
+        if there {
+            out.push(Action::Notice(one, other));
+        }
+        if back {
+            out.push(Action::Notice(other, one));
+        }
+        let both = self.process(one).is_some() && self.process(other).is_some();
+        if both && !there && !back {
+            out.push(Action::Join(one, other));
+        }
+    }
+
+    fn asks_already(&self, process: &Process) -> bool {
+        // What the pact does not show: it is open, or its answers are complete.
+        let mut copy = process.pact.clone();
+        copy.conclude() != Err("nothing was asked for".into())
+    }
+
+    /// Every node that it does not hear was switched off, by something that cannot be wrong.
+    fn is_dead_for(&self, node: usize) -> bool {
+        let Some(process) = self.process(node) else {
+            return false;
+        };
+        let mut silent = (0..self.nodes.len())
+            .filter(|other| *other != node && !process.hears.contains_key(other))
+            .peekable();
+        let dead = |other: usize| self.nodes[other].process.is_none();
+        silent.peek().is_some()
+            && silent.all(|other| dead(other) || self.makes(Mistake::DeathBelieved))
+    }
+
+    /// With every node that it hears and that is in step, and with at least one unless it votes on alone.
+    fn may_leave(&self, process: &Process, place: Place) -> bool {
+        let late = self.makes(Mistake::VoteAfterTheEnd);
+        if !process.pact.may_commit(Term(place.0)) && !late {
+            return false;
+        }
+        if self.makes(Mistake::VoteBeforeTheAck) {
+            return true;
+        }
+        let in_step = |other: &&Other| other.due <= other.record;
+        let mut heard = process.hears.values().filter(in_step).peekable();
+        (self.alone || heard.peek().is_some()) && heard.all(|other| other.record >= place)
+    }
+
+    pub(crate) fn act(&mut self, action: &Action) {
+        match *action {
+            Action::Deliver(from, to) => self.deliver(from, to),
+            Action::Ask(node) => self.ask(node, false),
+            Action::AskRegardless(node) => self.ask(node, true),
+            Action::Conclude(node) => self.conclude(node),
+            Action::BeginVote(node) => self.begin_vote(node),
+            Action::WriteVote(node) => {
+                let place = self.process_mut(node).and_then(|process| {
+                    let (place, written) = process.vote.as_mut()?;
+                    *written = true;
+                    Some(*place)
+                });
+                let record = &mut self.nodes[node].record;
+                *record = place.map_or(*record, |place| place.max(*record));
+            }
+            Action::SendVote(node) => self.send_vote(node),
+            Action::End(node, heir) => self.end(node, heir),
+            Action::Crash(node) => {
+                self.faults += 1;
+                self.nodes[node].process = None;
+                // A process that ends closes its links: what it sent may still arrive.
+                for other in (0..self.nodes.len()).filter(|other| *other != node) {
+                    self.part(node, other);
+                }
+            }
+            Action::Start(node) => self.start(node),
+            Action::Cut(one, other) => {
+                self.faults += 1;
+                self.part(one, other);
+                self.links.remove(&(one, other));
+                self.links.remove(&(other, one));
+            }
+            Action::Notice(node, other) => {
+                self.links.remove(&(other, node));
+                if let Some(process) = self.process_mut(node) {
+                    process.hears.remove(&other);
+                }
+                self.lost(node, other);
+            }
+            Action::Join(one, other) => self.join(one, other),
+            Action::Write(node) => self.write(node),
+        }
+    }
+
+    fn part(&mut self, one: usize, other: usize) {
+        let pair = (one.min(other), one.max(other));
+        self.whole.retain(|whole| *whole != pair);
+        if self.nodes[one].process.is_none() {
+            self.links.remove(&(other, one));
+        }
+    }
+
+    fn lost(&mut self, node: usize, other: usize) {
+        let counts = self.makes(Mistake::LossTakenAsAPromise);
+        let Some(process) = self.process_mut(node) else {
+            return;
+        };
+        if counts {
+            for term in 0..9 {
+                process.pact.promised(Term(term), &name(other));
+            }
+        }
+        process.pact.lost(&name(other), "the link is lost");
+    }
+
+    fn ask(&mut self, node: usize, regardless: bool) {
+        self.asks += 1;
+        let time = regardless.then(|| 100 * u64::from(self.asks));
+        let forget = self.makes(Mistake::AwayForgotten);
+        let keeps =
+            self.makes(Mistake::HolderKeepsTheRight) || self.makes(Mistake::RightKeptAfterAPromise);
+        let restarted = self.makes(Mistake::RightKeptOverARestart);
+        let count = self.nodes.len();
+        let record = self.nodes[node].record;
+        let taken = self.taken;
+        let Some(process) = self.process_mut(node) else {
+            return;
+        };
+        let held_last = process.pact.ballot().is_of(&name(node));
+        let careless = forget || (keeps && taken.1 == node) || (restarted && held_last);
+        let others: BTreeMap<_, _> = (0..count)
+            .filter(|other| *other != node)
+            .map(|other| {
+                let heard = process.hears.get(&other);
+                (name(other), heard.is_some_and(|other| other.claimed))
+            })
+            .filter(|(_, there)| *there || !careless)
+            .collect();
+        let Ok(term) = process.pact.ask(&others, Term(record.0), time) else {
+            return;
+        };
+        for other in self.heard_by(node) {
+            let claimed = self
+                .process(node)
+                .is_some_and(|process| process.hears[&other].claimed);
+            if claimed {
+                let ask = Message::Ask {
+                    term: term.0,
+                    record,
+                };
+                self.send(node, other, ask);
+            }
+        }
+    }
+
+    fn conclude(&mut self, node: usize) {
+        let record = self.nodes[node].record;
+        let early = self.makes(Mistake::TermTakenBeforeTheDisk);
+        let Some(process) = self.process_mut(node) else {
+            return;
+        };
+        let Ok(ballot) = process.pact.conclude() else {
+            return;
+        };
+        let term = ballot.term.0;
+        if early {
+            process.pact.keep(ballot.clone());
+            process.unkept = Some(ballot);
+        } else {
+            self.keep(node, ballot);
+        }
+        if let Some(process) = self.process_mut(node) {
+            process.pact.take();
+        }
+        if record < self.sent {
+            let sent = self.sent;
+            self.break_rule(format!(
+                "n{node} takes term {term} with the record {record:?}, and {sent:?} has left"
+            ));
+        }
+        if term <= self.taken.0 {
+            let taken = self.taken;
+            self.break_rule(format!("n{node} takes term {term} after {taken:?}"));
+        }
+        self.taken = (term, node);
+        self.tell_others(node);
+    }
+
+    fn begin_vote(&mut self, node: usize) {
+        let (_, seq) = self.nodes[node].record;
+        let Some(process) = self.process_mut(node) else {
+            return;
+        };
+        let place = (process.pact.ballot().term.0, seq + 1);
+        process.vote = Some((place, false));
+        self.votes += 1;
+        for other in self.heard_by(node) {
+            self.send(node, other, Message::Commit(place));
+        }
+    }
+
+    fn send_vote(&mut self, node: usize) {
+        let Some(process) = self.process_mut(node) else {
+            return;
+        };
+        let Some((place, _)) = process.vote.take() else {
+            return;
+        };
+        if self.taken != (place.0, node) {
+            let taken = self.taken;
+            self.break_rule(format!(
+                "n{node} sends a vote under term {}, after {taken:?} was taken",
+                place.0
+            ));
+        }
+        self.sent = self.sent.max(place);
+        self.last_voter = Some(node);
+    }
+
+    fn end(&mut self, node: usize, heir: Option<usize>) {
+        self.asks += 1;
+        let late = self.makes(Mistake::EndedBeforeTheRecord);
+        let has: Vec<(usize, Place)> = self.process(node).map_or(Vec::new(), |process| {
+            let others = process.hears.iter();
+            others
+                .map(|(other, known)| (*other, known.record))
+                .collect()
+        });
+        let bring = |world: &mut Self| {
+            for (other, record) in &has {
+                world.bring_up_to_date(node, *other, *record);
+            }
+        };
+        if !late {
+            bring(self);
+        }
+        let Some(process) = self.process(node) else {
+            return;
+        };
+        let ended = process.pact.end(heir.map(name));
+        self.keep(node, ended);
+        self.tell_others(node);
+        if late {
+            bring(self);
+        }
+    }
+
+    fn start(&mut self, node: usize) {
+        let found = self.nodes[node].ballot.clone();
+        let pact = Pact::begin(name(node), &found);
+        self.nodes[node].ballot = pact.ballot().clone();
+        self.nodes[node].process = Some(Process {
+            pact,
+            hears: BTreeMap::new(),
+            vote: None,
+            unwritten: None,
+            unkept: None,
+        });
+    }
+
+    fn join(&mut self, one: usize, other: usize) {
+        self.whole.push((one.min(other), one.max(other)));
+        self.whole.sort_unstable();
+        self.links.remove(&(one, other));
+        self.links.remove(&(other, one));
+        for (from, to) in [(one, other), (other, one)] {
+            let (own, theirs) = (self.nodes[from].record, self.nodes[to].record);
+            if let Some(process) = self.process_mut(from) {
+                let known = Other {
+                    record: theirs,
+                    due: own,
+                    claimed: false,
+                };
+                process.hears.insert(to, known);
+                process.pact.met(&name(to));
+            }
+            if !self.makes(Mistake::RecordForgotten) {
+                self.bring_up_to_date(from, to, theirs);
+            }
+            let word = self
+                .process(from)
+                .map(|process| Claim::from(process.pact.ballot()));
+            if let Some(word) = word {
+                self.send(from, to, Message::State(word));
+            }
+        }
+    }
+
+    fn write(&mut self, node: usize) {
+        let Some(process) = self.process_mut(node) else {
+            return;
+        };
+        let (place, ballot) = (process.unwritten.take(), process.unkept.take());
+        let disk = &mut self.nodes[node];
+        disk.record = disk.record.max(place.unwrap_or_default());
+        disk.ballot = ballot.unwrap_or_else(|| disk.ballot.clone());
+    }
+
+    fn deliver(&mut self, from: usize, to: usize) {
+        let queue = self.links.get_mut(&(from, to));
+        let Some(message) = queue.and_then(std::collections::VecDeque::pop_front) else {
+            return;
+        };
+        if self
+            .links
+            .get(&(from, to))
+            .is_some_and(|queue| queue.is_empty())
+        {
+            self.links.remove(&(from, to));
+        }
+        let hears = |process: &Process| process.hears.contains_key(&from);
+        if self.process(to).is_some_and(hears) {
+            self.hear(from, to, message);
+        }
+    }
+
+    fn hear(&mut self, from: usize, node: usize, message: Message) {
+        match message {
+            Message::State(claim) => self.hear_state(from, node, &claim),
+            Message::Record(place) => {
+                let holds = self
+                    .process(node)
+                    .is_some_and(|process| process.pact.holds());
+                if !holds {
+                    let record = &mut self.nodes[node].record;
+                    *record = place.max(*record);
+                }
+                let kept = self.nodes[node].record;
+                self.send(node, from, Message::Kept(kept));
+            }
+            Message::Commit(place) => self.hear_commit(from, node, place),
+            Message::Kept(place) => {
+                let other = self
+                    .process_mut(node)
+                    .and_then(|process| process.hears.get_mut(&from));
+                if let Some(other) = other {
+                    other.record = other.record.max(place);
+                }
+            }
+            Message::Ask { term, record } => self.hear_ask(from, node, term, record),
+            Message::Promised(term) => {
+                if let Some(process) = self.process_mut(node) {
+                    process.pact.promised(Term(term), &name(from));
+                }
+            }
+            Message::Refused(term) => {
+                if let Some(process) = self.process_mut(node) {
+                    process.pact.refused(Term(term), format!("n{from} refuses"));
+                }
+            }
+        }
+    }
+
+    fn hear_state(&mut self, from: usize, node: usize, claim: &Claim) {
+        let hearsay = self.makes(Mistake::HeirFromHearsay);
+        let Some(process) = self.process_mut(node) else {
+            return;
+        };
+        if let Some(other) = process.hears.get_mut(&from) {
+            other.claimed = true;
+        }
+        let theirs = claim.ballot();
+        let teller = match &theirs.holder {
+            Some(holder) if hearsay && index(holder) != node => holder.clone(),
+            _ => name(from),
+        };
+        let next = process.pact.hear(&theirs, &teller);
+        let record = process
+            .hears
+            .get(&from)
+            .map_or((0, 0), |other| other.record);
+        if let Some(next) = next {
+            self.keep(node, next);
+            if self.nodes.len() > 2 {
+                self.tell_others(node);
+            }
+        }
+        let left = self
+            .process(node)
+            .filter(|process| process.pact.is_left_over());
+        if let Some(named) = left.map(|process| process.pact.end(Some(name(from)))) {
+            self.bring_up_to_date(node, from, record);
+            self.keep(node, named);
+            self.tell_others(node);
+        }
+    }
+
+    fn hear_commit(&mut self, from: usize, node: usize, place: Place) {
+        let early = self.makes(Mistake::AckBeforeTheDisk);
+        let Some(process) = self.process_mut(node) else {
+            return;
+        };
+        if !process.pact.has_promised(Term(place.0), &name(from)) {
+            let claim = Claim::from(process.pact.ballot());
+            return self.send(node, from, Message::State(claim));
+        }
+        if early {
+            process.unwritten = process.unwritten.max(Some(place));
+            return self.send(node, from, Message::Kept(place));
+        }
+        let record = &mut self.nodes[node].record;
+        *record = place.max(*record);
+        let kept = *record;
+        self.send(node, from, Message::Kept(kept));
+    }
+
+    fn hear_ask(&mut self, from: usize, node: usize, term: u64, record: Place) {
+        let careless = self.makes(Mistake::PromisedWhileHolding);
+        let keeps = self.makes(Mistake::RightKeptAfterAPromise);
+        let unkept = self.makes(Mistake::PromisedBeforeTheDisk);
+        let Some(process) = self.process_mut(node) else {
+            return;
+        };
+        let is_there = |other: &validator_supervisor::engine::values::NodeName| {
+            process.hears.contains_key(&index(other))
+        };
+        let asked = if careless {
+            Ok(Ballot::held(Term(term), &name(from)))
+        } else {
+            process.pact.asked(Term(term), &name(from), is_there)
+        };
+        let Ok(promised) = asked else {
+            return self.send(node, from, Message::Refused(term));
+        };
+        if careless {
+            // It goes on as the holder.
+            self.nodes[node].ballot = promised;
+        } else if unkept {
+            process.pact.keep(promised.clone());
+            process.unkept = Some(promised);
+        } else {
+            let before = process.pact.clone();
+            self.keep(node, promised);
+            if let Some(process) = self.process_mut(node).filter(|_| keeps) {
+                process.pact = before;
+            }
+        }
+        if !self.makes(Mistake::RecordForgotten) {
+            self.bring_up_to_date(node, from, record);
+        }
+        self.send(node, from, Message::Promised(term));
+    }
+}
+
+fn pairs(count: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..count).flat_map(|one| (0..one).map(move |other| (other, one)))
+}
