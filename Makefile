@@ -84,7 +84,7 @@ lints: packages ## clippy on every target; warnings are errors
 .PHONY: test-rust
 test-rust: packages ## unit tests, simulation and end-to-end tests (as root: some mount disks and drop rights)
 	@tests/support/install-packages libcap2-bin etcd-server iproute2
-	cargo test --locked --no-fail-fast $(as_root) -- --test-threads=4
+	cargo test --locked --no-fail-fast $(as_root) -- --test-threads=6
 
 .PHONY: deny
 deny: packages ## licences, bans and sources of the dependencies

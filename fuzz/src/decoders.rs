@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use ed25519_dalek::SigningKey;
 use testkit::encode;
+use validator_supervisor::authority::peer::message;
 use validator_supervisor::engine::values::RecordKind;
 use validator_supervisor::validator::pubkey::Pubkey;
 use validator_supervisor::validator::record::{VoteRecord, may_follow, parse};
@@ -16,13 +17,14 @@ use validator_supervisor::validator::record::{VoteRecord, may_follow, parse};
 pub type Decoder = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const ALL: [Decoder; 6] = [
+pub const ALL: [Decoder; 7] = [
     ("record_file", record_file),
     ("tower_data", tower_data),
     ("history_data", history_data),
     ("tower_order", tower_order),
     ("history_order", history_order),
     ("pubkey", pubkey),
+    ("peer_messages", peer_messages),
 ];
 
 /// The identity whose records the corpora hold.
@@ -143,4 +145,11 @@ impl Bytes<'_> {
     fn u64(&mut self) -> u64 {
         u64::from_le_bytes(self.array())
     }
+}
+
+/// What another node sends over the link: what is understood of it means the same when it is sent on.
+pub fn peer_messages(bytes: &[u8]) {
+    let once = message::read_and_write(bytes);
+    let again = message::read_and_write(&once.concat());
+    assert_eq!(again, once);
 }

@@ -103,6 +103,7 @@ pub struct ValidatorStatus {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeerStatus {
     pub node: String,
+    /// Null while it cannot be reached.
     #[serde(with = "role_name_or_null")]
     pub role: Option<Role>,
     pub healthy: Option<bool>,

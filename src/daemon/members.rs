@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use super::{Daemon, clock};
 use crate::authority::news::{Member, News, Part};
+use crate::config::PeerConfig;
 use crate::ctl::status::PeerStatus;
 use crate::ctl::time::Timestamp;
 use crate::engine::values::{Millis, NodeName, Role, Term};
@@ -17,6 +18,8 @@ use crate::engine::{AuthorityNews, Input, Observation, PeerFacts};
 pub(super) struct Members {
     /// This node is among them.
     known: BTreeMap<NodeName, (Member, Millis)>,
+    /// Those that have gone, as they were, and when they were seen last.
+    gone: BTreeMap<NodeName, (Member, Millis)>,
     /// Who holds the term.
     pub(super) holder: Option<NodeName>,
     troubles: BTreeMap<Part, String>,
@@ -44,23 +47,51 @@ impl Members {
         self.troubles.is_empty()
     }
 
-    pub(super) fn status(&self, node: &NodeName) -> Vec<PeerStatus> {
+    /// What the authority tells of members may be old. A link that is lost tells so itself.
+    fn is_out_of_date(&self) -> bool {
+        let tells = |part: &Part| !matches!(part, Part::Link(_) | Part::Disk);
+        self.troubles.keys().any(tells)
+    }
+
+    /// All others: those that are there, those that have gone, and those of the configuration that were never seen.
+    pub(super) fn status(&self, node: &NodeName, peer: Option<&PeerConfig>) -> Vec<PeerStatus> {
         let now = clock::now();
-        self.known
-            .iter()
-            .filter(|(other, _)| *other != node)
-            .map(|(other, (member, seen))| PeerStatus {
-                node: other.0.clone(),
-                role: Role::ALL
-                    .into_iter()
-                    .find(|role| role.name() == member.role),
-                healthy: member.healthy,
-                slots_behind: member.slots_behind,
-                record_slot: member.record_slot,
-                seen_ms: Some(now.since(*seen)),
-                paused_until: member.paused_until_unix_ms.map(Timestamp::from_unix_ms),
-            })
-            .collect()
+        let is_new = |other: &NodeName| !self.known.contains_key(other);
+        let nodes = peer.map(|peer| peer.nodes.as_slice()).unwrap_or_default();
+        let unseen = nodes.iter().map(|other| NodeName(other.name.clone()));
+        let unseen = unseen
+            .filter(|other| is_new(other) && !self.gone.contains_key(other))
+            .map(|other| unreachable(other, None, None));
+        let gone = self.gone.iter().map(|(other, (member, seen))| {
+            unreachable(other.clone(), member.record_slot, Some(now.since(*seen)))
+        });
+        let there = self.known.iter().map(|(other, (member, seen))| PeerStatus {
+            node: other.0.clone(),
+            role: Role::ALL
+                .into_iter()
+                .find(|role| role.name() == member.role),
+            healthy: member.healthy,
+            slots_behind: member.slots_behind,
+            record_slot: member.record_slot,
+            seen_ms: Some(now.since(*seen)),
+            paused_until: member.paused_until_unix_ms.map(Timestamp::from_unix_ms),
+        });
+        let mut all: Vec<PeerStatus> = there.chain(gone).chain(unseen).collect();
+        all.retain(|other| other.node != node.0);
+        all.sort_by(|one, other| one.node.cmp(&other.node));
+        all
+    }
+}
+
+fn unreachable(node: NodeName, record_slot: Option<u64>, seen_ms: Option<u64>) -> PeerStatus {
+    PeerStatus {
+        node: node.0,
+        role: None,
+        healthy: None,
+        slots_behind: None,
+        record_slot,
+        seen_ms,
+        paused_until: None,
     }
 }
 
@@ -106,6 +137,7 @@ impl Daemon {
         let others = node.0 != self.config.node;
         match member {
             Some(member) => {
+                self.members.gone.remove(&node);
                 let came = self
                     .members
                     .known
@@ -116,8 +148,12 @@ impl Daemon {
                 }
             }
             None => {
-                if self.members.known.remove(&node).is_some() && others {
-                    tracing::warn!(EVENT = "member", "{node} has gone");
+                if let Some((member, _)) = self.members.known.remove(&node) {
+                    if others {
+                        tracing::warn!(EVENT = "member", "{node} has gone");
+                    }
+                    let seen = clock::now();
+                    self.members.gone.insert(node.clone(), (member, seen));
                 }
             }
         }
@@ -144,7 +180,7 @@ impl Daemon {
 
     /// Every member that is there, as of this moment: unless the authority is silent.
     pub(super) fn observe_members(&mut self) -> Option<u8> {
-        if !self.members.all_is_well() {
+        if self.members.is_out_of_date() {
             return None;
         }
         let there: Vec<_> = self

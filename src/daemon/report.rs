@@ -71,7 +71,10 @@ impl Daemon {
                 }),
             gate: self.gate_status(),
             validator: self.validator_status(),
-            peers: self.members.status(&NodeName(self.config.node.clone())),
+            peers: self.members.status(
+                &NodeName(self.config.node.clone()),
+                self.config.peer.as_ref(),
+            ),
             paused_until: self.engine.paused_until().map(clock::wall),
             next_leader_slot: self.next_leader_slot(),
         }

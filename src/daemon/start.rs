@@ -350,6 +350,7 @@ pub(super) fn setup(config: &Config, authority: &Authority, rank: u32) -> Setup 
             takeover_stagger_ms: 500,
             isolated_ms: ms(config.partition.step_down_after),
             silent_ms: ms(config.failover.silence),
+            chain_quiet_ms: 5_000,
             backoff_min_ms: 1_000,
             backoff_max_ms: 60_000,
             restart_max: config.restart.max,

@@ -63,7 +63,7 @@ impl Engine {
                 promotion.flags.accept_double_vote_risk |= flags.accept_double_vote_risk;
                 self.await_for(request, Want::Vote);
             }
-            Stage::Standby | Stage::Parked => match self.fit(now) {
+            Stage::Standby | Stage::Parked => match self.may_be_promoted(now, flags) {
                 Ok(()) if self.must_ask(now, flags) => self.ask_for_term(now, request),
                 Ok(()) => {
                     self.await_for(request, Want::Vote);
@@ -79,6 +79,16 @@ impl Engine {
                 self.answer(request, Verdict::Refused, why);
             }
             _ => self.refuse_while_busy(request),
+        }
+    }
+
+    fn may_be_promoted(&self, now: Millis, flags: PromoteFlags) -> Result<(), String> {
+        self.fit(now)?;
+        let authority = self.setup.authority;
+        let passes_over = flags.accept_double_vote_risk && !authority.alone && !authority.leased;
+        match self.votes_still_come(now).filter(|_| passes_over) {
+            Some(why) => Err(why),
+            None => Ok(()),
         }
     }
 

@@ -15,6 +15,9 @@ use super::values::{Millis, PromoteFlags, RecordKind};
 impl Engine {
     /// The newest vote of our identity on the chain is for `slot`.
     pub(super) fn chain_shows(&mut self, now: Millis, slot: u64) {
+        if self.chain.seen.is_none_or(|(known, _)| slot > known) {
+            self.chain.moved = now;
+        }
         self.chain.seen = Some((slot, now));
         match &self.stage {
             Stage::Active(_) => self.judge_chain_vote(now, slot),
@@ -89,6 +92,19 @@ impl Engine {
     fn seen_lately(&self, now: Millis) -> Option<u64> {
         let (slot, at) = self.chain.seen?;
         (now.since(at) <= self.setup.timing.stale_ms).then_some(slot)
+    }
+
+    /// Why no word of an operator can stand for a node that cannot be asked: somebody votes, so it is not dead.
+    pub(super) fn votes_still_come(&self, now: Millis) -> Option<String> {
+        let slot = self.seen_lately(now)?;
+        let since_ms = now.since(self.chain.moved);
+        let quiet_ms = self.setup.timing.chain_quiet_ms;
+        (since_ms < quiet_ms).then(|| {
+            format!(
+                "the chain showed a new vote of this identity, for slot {slot}, {since_ms} ms ago, and has to show none for {} s: the node that votes is not dead. End it first",
+                quiet_ms / 1000
+            )
+        })
     }
 
     /// A holding starts from this record.

@@ -58,6 +58,9 @@ pub struct Timing {
     pub isolated_ms: u64,
     /// How long the cluster may go on without a vote of ours before that is trouble.
     pub silent_ms: u64,
+    /// How long the chain must have shown no new vote before a node that cannot be asked is passed over. Longer than a vote takes
+    /// to show.
+    pub chain_quiet_ms: u64,
     /// First wait before a restart; doubles up to `backoff_max_ms`.
     pub backoff_min_ms: u64,
     pub backoff_max_ms: u64,

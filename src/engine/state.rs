@@ -121,6 +121,8 @@ pub(super) struct Promotion {
 pub(super) struct Chain {
     /// The newest vote it showed last, and when.
     pub(super) seen: Option<(u64, Millis)>,
+    /// When it first showed that one.
+    pub(super) moved: Millis,
     /// Up to this slot its votes are in the record that this holding starts from, or were vouched for by an operator. `None`:
     /// the record does not compare with what the chain shows.
     pub(super) accounted: Option<u64>,

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use rcgen::KeyPair;
 use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 use x509_parser::certificate::X509Certificate;
@@ -27,6 +28,8 @@ pub struct Shown {
     pub days_left: i64,
     /// SHA-256 of the certificate, in hex.
     pub fingerprint: String,
+    /// A key lies beside it that is another's: a renewal was cut off, or files were mixed up.
+    pub key_is_wrong: bool,
 }
 
 impl std::fmt::Display for Shown {
@@ -43,7 +46,11 @@ impl std::fmt::Display for Shown {
             _ => format!("ends {ends}, in {days} days"),
         };
         let short = self.fingerprint.get(..16).unwrap_or(&self.fingerprint);
-        write!(f, "{name:<16} {what:<28} {end}   sha256 {short}…")
+        write!(f, "{name:<16} {what:<28} {end}   sha256 {short}…")?;
+        if self.key_is_wrong {
+            write!(f, "   its key is of another certificate: renew it")?;
+        }
+        Ok(())
     }
 }
 
@@ -121,7 +128,17 @@ fn of(path: &Path) -> Result<Shown, PkiError> {
         ends: ends.date().to_string(),
         days_left: (ends - OffsetDateTime::now_utc()).whole_days(),
         fingerprint: format!("{:x}", Sha256::digest(&pem.contents)),
+        key_is_wrong: key_beside(path)
+            .is_some_and(|key| key != certificate.public_key().subject_public_key.data.as_ref()),
     })
+}
+
+/// The public half of the key in the file beside a certificate, where there is one that can be read.
+fn key_beside(certificate: &Path) -> Option<Vec<u8>> {
+    let stem = certificate.file_stem()?.to_str()?;
+    let path = certificate.with_file_name(format!("{stem}-key.pem"));
+    let key = KeyPair::from_pem(&files::read(&path).ok()?).ok()?;
+    Some(key.public_key_raw().to_vec())
 }
 
 fn host(name: &GeneralName<'_>) -> Option<String> {

@@ -93,6 +93,27 @@ fn a_renewal_is_another_key_for_the_same_addresses() -> Tried {
 }
 
 #[test]
+fn a_renewal_that_was_cut_off_shows_and_another_one_heals_it() -> Tried {
+    let dir = authority()?;
+    let [certificate, _] = add(dir.path(), "a", &hosts(&["10.0.0.1"]), false)?;
+    let before = std::fs::read(&certificate)?;
+    add(dir.path(), "a", &[], true)?;
+    assert!(!show(dir.path())?[1].key_is_wrong);
+    // The key was written, and the power went.
+    std::fs::write(&certificate, before)?;
+    let shown = show(dir.path())?;
+    assert!(shown[1].key_is_wrong && !shown[0].key_is_wrong);
+    assert!(
+        shown[1]
+            .to_string()
+            .contains("its key is of another certificate: renew it")
+    );
+    add(dir.path(), "a", &[], true)?;
+    assert!(!show(dir.path())?[1].key_is_wrong);
+    Ok(())
+}
+
+#[test]
 fn names_and_addresses_that_cannot_be_used_are_refused() -> Tried {
     let dir = authority()?;
     for name in ["", "ca", "a-key", "../a", "a b", "a/b"] {

@@ -12,6 +12,7 @@ mod gated;
 mod helper;
 mod lab;
 mod machine;
+mod peer;
 mod samples;
 mod start_up;
 mod table;
@@ -29,8 +30,9 @@ type AnyError = Box<dyn std::error::Error>;
 
 /// What there is to measure, in the order in which it is: a name for the command line, and how.
 type Part = (&'static str, fn(&Path, &mut Table) -> Result<(), AnyError>);
-const PARTS: [Part; 10] = [
+const PARTS: [Part; 11] = [
     ("votes", votes::measure),
+    ("peer", peer::measure),
     ("etcd-1", |dir, table| etcd::measure_votes(dir, 1, table)),
     ("etcd-3", |dir, table| etcd::measure_votes(dir, 3, table)),
     ("identities", etcd::measure_identities),

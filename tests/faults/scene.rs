@@ -321,7 +321,7 @@ struct Seat;
 
 static TAKEN: Mutex<usize> = Mutex::new(0);
 static FREED: Condvar = Condvar::new();
-const SEATS: usize = 2;
+const SEATS: usize = 3;
 
 impl Seat {
     fn take() -> Self {

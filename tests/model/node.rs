@@ -242,6 +242,7 @@ pub(crate) fn setup(node: usize) -> Setup {
         takeover_stagger_ms: 0,
         isolated_ms: LONG_MS,
         silent_ms: LONG_MS,
+        chain_quiet_ms: LONG_MS,
         backoff_min_ms: SHORT_MS,
         backoff_max_ms: SHORT_MS,
         restart_max: 100,

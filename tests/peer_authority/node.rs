@@ -247,8 +247,13 @@ impl Node {
 
     #[track_caller]
     pub(crate) fn hears_from(&self, other: &str) {
-        let from =
-            |news: &News| matches!(news, News::Member { node, member: Some(_) } if node.0 == other);
+        let from = |news: &News| match news {
+            News::Member {
+                node,
+                member: Some(member),
+            } => node.0 == other && member.ready,
+            _ => false,
+        };
         self.hears(other, from);
     }
 

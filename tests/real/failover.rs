@@ -20,6 +20,7 @@ use crate::cluster::{Cluster, HOSTS};
 use crate::commits;
 use crate::genesis::Protocol;
 use crate::handover;
+use crate::manual;
 use crate::pair::{Pair, VOTES_WITHIN, status, validator_of, votes_of};
 use crate::score::Moment;
 use crate::until::until;
@@ -67,7 +68,12 @@ fn story(cluster: &Cluster) {
     pair.let_connections_expire(cut_off);
     stop_the_supervisor(&mut pair);
     stop_etcd_for_long(&mut pair);
-    judge(pair);
+    judge(&mut pair);
+    // A minute or two in which little depends on the protocol: in one of them, unless it is measured.
+    if cluster.protocol == Protocol::TowerBft || handover::asked_times().is_some() {
+        peers_instead_of_etcd(&mut pair);
+    }
+    manual::there_and_back(&mut pair);
 }
 
 fn kill_the_validator(pair: &mut Pair<'_>) -> Moment {
@@ -195,7 +201,23 @@ fn stop_etcd_for_long(pair: &mut Pair<'_>) {
     pair.await_standby();
 }
 
-fn judge(mut pair: Pair<'_>) {
+/// The same two nodes, each other's authority from here on.
+fn peers_instead_of_etcd(pair: &mut Pair<'_>) {
+    pair.become_peers();
+    handover::there_and_back(pair);
+    kill_the_validator(pair);
+    // Votes that leave later land later, within one protocol; nobody has kept the order of the commits.
+    let votes = pair.score.votes(&[]);
+    let summary = verdict::of(votes, &[]).unwrap_or_else(|findings| panic!("{findings}"));
+    let told = verdict::conflicts_told(pair.cluster);
+    assert!(
+        told.is_empty(),
+        "bootstrap or relay tell of conflicts: {told:?}"
+    );
+    pair.say(&format!("over the peers: no conflict; {summary}"));
+}
+
+fn judge(pair: &mut Pair<'_>) {
     let identity = pair.active().node.staked.pubkey.clone();
     let commits = commits::read(&pair.etcd, &identity, pair.cluster.protocol);
     commits::expect_to_go_on(&commits);

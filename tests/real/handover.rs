@@ -8,16 +8,20 @@ use crate::pair::{Pair, VOTES_WITHIN, status, votes_of};
 /// There and as often back. One shows that it works; `HANDOVERS=20` measures it.
 const TIMES: usize = 1;
 /// Slots that are looked at from a handover on, and as many before the next one.
-const WINDOW: u64 = 10;
+pub(crate) const WINDOW: u64 = 10;
 
 struct Handover {
     begun: u64,
     took: Duration,
 }
 
+/// How often each way, where somebody wants to measure it.
+pub(crate) fn asked_times() -> Option<usize> {
+    std::env::var("HANDOVERS").ok()?.parse().ok()
+}
+
 pub(crate) fn there_and_back(pair: &mut Pair<'_>) {
-    let times = std::env::var("HANDOVERS").ok();
-    let times = times.and_then(|times| times.parse().ok()).unwrap_or(TIMES);
+    let times = asked_times().unwrap_or(TIMES);
     let restarts = restarts(pair);
     let done: Vec<Handover> = (0..2 * times).map(|_| hand_over(pair)).collect();
     pair.await_votes();

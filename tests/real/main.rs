@@ -12,6 +12,7 @@ mod failover;
 mod genesis;
 mod handover;
 mod launch;
+mod manual;
 mod node;
 mod pair;
 mod process;

@@ -11,6 +11,7 @@ use validator_supervisor::validator::record;
 
 use crate::genesis::{Key, Protocol};
 use crate::launch::Launch;
+use crate::rpc::Rpc;
 
 /// What starts and observes one of our validators.
 #[derive(Clone, Debug)]
@@ -50,6 +51,10 @@ impl Node {
         let next = self.identity_link().with_extension("next");
         symlink(keypair, &next).expect("make the identity link");
         fs::rename(&next, self.identity_link()).expect("replace the identity link");
+    }
+
+    pub(crate) fn rpc(&self) -> Rpc {
+        Rpc::new(self.launch.address, self.launch.ports.rpc())
     }
 
     /// The vote record of the staked identity, once there is one.

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use testkit::etcd::{Etcd, Options};
+use validator_supervisor::pki;
 
 use crate::admin;
 use crate::chain::Chain;
@@ -22,6 +23,8 @@ const TAKES_OVER_WITHIN: Duration = Duration::from_secs(60);
 const CAUGHT_UP_SLOTS: u64 = 4;
 /// Slots for which votes have to go on before a trouble counts as over.
 pub(crate) const SETTLED_SLOTS: u64 = 8;
+/// Of the link between the two, each on its host.
+const PEER_PORT: u16 = 7400;
 /// After which a silent connection is closed (`QUIC_MAX_TIMEOUT` of solana-streamer), and the time to notice.
 const CONNECTION_IDLE: Duration = Duration::from_secs(33);
 
@@ -124,6 +127,61 @@ impl<'a> Pair<'a> {
                 .filter(|status| status["role"] == "active")
         });
         self.await_votes();
+    }
+
+    /// Ends both supervisors, the one that votes last.
+    pub(crate) fn stop(&mut self) {
+        for at in [1 - self.active, self.active] {
+            self.supervisors[at].signal(libc::SIGTERM);
+            self.supervisors[at].wait(VOTES_WITHIN);
+        }
+    }
+
+    /// Stops both, and starts them again with nothing but each other. The one that voted last goes on from its validator's record.
+    pub(crate) fn become_peers(&mut self) {
+        self.stop();
+        let pki = self.nodes[0].dir().join("pki");
+        std::fs::create_dir(&pki).expect("a directory");
+        pki::init(&pki).expect("an authority");
+        let host = |node: &Supervisor<'_>| {
+            let host = self.cluster.network().host(&node.node.name);
+            host.place().address.to_string()
+        };
+        let listed: Vec<String> = self
+            .nodes
+            .iter()
+            .map(|node| {
+                let (name, host) = (&node.node.name, host(node));
+                format!("{{ name = {name:?}, address = \"{host}:{PEER_PORT}\" }}")
+            })
+            .collect();
+        for node in &self.nodes {
+            let (name, host) = (&node.node.name, host(node));
+            let [cert, key] =
+                pki::add(&pki, name, std::slice::from_ref(&host), false).expect("a certificate");
+            node.configure(&format!(
+                "[cluster]\nrpc = {:?}\n[peer]\nlisten = \"{host}:{PEER_PORT}\"\nca = {:?}\ncert = {cert:?}\nkey = {key:?}\nnodes = [{}]\n",
+                self.cluster.rpc_urls(),
+                pki.join("ca.pem"),
+                listed.join(", ")
+            ));
+        }
+        let start = |node: &Supervisor<'_>| node.start(&node.node.argv());
+        self.supervisors = self.nodes.iter().map(start).collect();
+        self.nodes
+            .iter()
+            .for_each(|node| node.await_role("standby"));
+        until(
+            "promoted, with the other one as its peer",
+            VOTES_WITHIN,
+            || self.active().may(&["promote"]).ok(),
+        );
+        self.await_votes();
+        self.await_standby();
+        let name = &self.active().node.name;
+        self.say(&format!(
+            "without etcd, as peers: {name} votes, the other one stands by"
+        ));
     }
 
     #[track_caller]

@@ -50,6 +50,7 @@ impl Node {
             takeover_stagger_ms: 400,
             isolated_ms: 1_500,
             silent_ms: 3_000,
+            chain_quiet_ms: 5_000,
             backoff_min_ms: 200,
             backoff_max_ms: 3_000,
             restart_max,

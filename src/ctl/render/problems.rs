@@ -37,6 +37,10 @@ fn of_authority(status: &Status) -> Option<String> {
         (Some(false), Role::CatchingUp | Role::Standby | Role::Parked) => Some(format!(
             "authority {kind} is not healthy: this node cannot vote until it is"
         )),
+        (Some(false), Role::Active) if status.authority.kind == "peer" => Some(
+            "authority peer is not healthy: unless peer.on_loss = \"hold\", votes go on with their records on this disk alone"
+                .into(),
+        ),
         (Some(false), _) => Some(format!(
             "authority {kind} is not healthy: votes wait until it is, or are refused"
         )),
@@ -104,6 +108,10 @@ fn of_peer(peer: &PeerStatus) -> Option<String> {
     let node = clean(&peer.node);
     match (peer.seen_ms, peer.healthy) {
         (None, _) => Some(format!("peer {node} has not been heard of")),
+        (Some(ms), _) if peer.role.is_none() => Some(format!(
+            "peer {node} is unreachable, last seen {} ago",
+            span_ms(ms)
+        )),
         (Some(ms), Some(false)) => Some(format!(
             "peer {node} is not healthy, seen {} ago",
             span_ms(ms)

@@ -201,12 +201,18 @@ fn carries(status: &Status) -> String {
 }
 
 fn peer_line(peer: &PeerStatus) -> String {
-    let mut parts = vec![format!(
-        "{} {}",
-        clean(&peer.node),
-        peer.role.map_or("role unknown", Role::name)
-    )];
-    parts.push(health(peer.healthy).into());
+    let node = clean(&peer.node);
+    if let (None, Some(ms)) = (peer.role, peer.seen_ms) {
+        let mut parts = vec![
+            format!("{node} unreachable"),
+            format!("last seen {} ago", span_ms(ms)),
+        ];
+        let record = peer.record_slot;
+        parts.extend(record.map(|slot| format!("record then at slot {slot}")));
+        return parts.join(SEPARATOR);
+    }
+    let role = peer.role.map_or("role unknown", Role::name);
+    let mut parts = vec![format!("{node} {role}"), health(peer.healthy).into()];
     parts.extend(peer.slots_behind.map(|n| format!("{n} behind")));
     parts.extend(
         peer.record_slot

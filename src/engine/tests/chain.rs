@@ -284,3 +284,27 @@ fn a_single_node_found_behind_the_chain_does_not_try_again_by_itself() {
     assert_eq!(rig.engine.role(), Role::Standby);
     assert_eq!(rig.engine.takeover_deadline(), None);
 }
+
+#[test]
+fn a_node_that_cannot_be_asked_is_not_passed_over_while_the_chain_shows_new_votes() {
+    let mut rig = Rig::standby(false);
+    rig.engine.setup.authority.leased = false;
+    let moves = |rig: &mut Rig, slot: u64| {
+        rig.later(1_000);
+        rig.reads_well();
+        rig.feed(chain(slot));
+    };
+    (91..97).for_each(|slot| moves(&mut rig, slot));
+    let refused = rig
+        .engine
+        .clone()
+        .step(rig.now, Input::Asked(RequestId(1), RISK));
+    let [Effect::Answer { verdict, text, .. }] = &refused[..] else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(*verdict, Verdict::Refused);
+    assert!(text.contains("for slot 96, 0 ms ago"), "{text}");
+    (0..5).for_each(|_| moves(&mut rig, 96));
+    let asked = rig.ask(1, RISK);
+    assert!(asked.contains(&"acquire".to_owned()), "{asked:?}");
+}

@@ -1,0 +1,217 @@
+//! What authority `peer` costs: a gated vote, which is on two disks when it leaves, against a bare round trip over TLS of the same
+//! bytes that the other side writes and syncs. All on loopback and one disk.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned,
+};
+use testkit::node::free_port;
+use testkit::stand_in::until;
+use validator_supervisor::authority::news::Surroundings;
+use validator_supervisor::authority::peer::Peer;
+use validator_supervisor::config::{OnLoss, PeerConfig, PeerNode};
+use validator_supervisor::engine::values::{Millis, NodeName, RecordMark};
+use validator_supervisor::pki;
+use validator_supervisor::validator::gate::{Keeper, Kept};
+
+use crate::AnyError;
+use crate::gated::Gated;
+use crate::samples::Samples;
+use crate::table::{Table, show};
+use crate::votes::{Votes, WARM_UP};
+
+const VOTES: usize = 1_000;
+const P50_BUDGET: f64 = 1.5;
+/// The design gives no p99 for authority peer; that of etcd is taken.
+const P99_BUDGET: f64 = 1.5;
+const HOST: &str = "127.0.0.1";
+const MET_WITHIN_MS: u64 = 10_000;
+const WITHIN: Duration = Duration::from_secs(5);
+
+struct PeerKeeper {
+    authority: Arc<Peer>,
+    done: SyncSender<()>,
+}
+
+impl Keeper for PeerKeeper {
+    fn keep(&mut self, mark: RecordMark, bytes: &[u8]) -> Kept {
+        self.authority.commit(mark, bytes).map_or_else(
+            |error| Kept::Unsettled(error.to_string()),
+            |()| Kept::Committed,
+        )
+    }
+
+    fn answered(&mut self) {
+        let _ = self.authority.settle();
+        let _ = self.done.send(());
+    }
+}
+
+pub(crate) fn measure(dir: &Path, table: &mut Table) -> Result<(), AnyError> {
+    pki::init(dir)?;
+    let ports = [free_port()?, free_port()?];
+    let names = ["a", "b"];
+    let mut nodes = Vec::new();
+    for (name, port) in names.iter().zip(ports) {
+        pki::add(dir, name, &[HOST.to_owned()], false)?;
+        nodes.push(PeerNode {
+            name: (*name).to_owned(),
+            address: format!("{HOST}:{port}"),
+        });
+    }
+    let mut bare = Bare::start(dir)?;
+    let identity = bare.votes.key.verifying_key().to_bytes();
+    let start = |at: usize| -> Result<Arc<Peer>, AnyError> {
+        let state_dir = dir.join(names[at]);
+        std::fs::create_dir(&state_dir)?;
+        let config = PeerConfig {
+            listen: format!("{HOST}:{}", ports[at]).parse()?,
+            ca: dir.join("ca.pem"),
+            cert: dir.join(format!("{}.pem", names[at])),
+            key: dir.join(format!("{}-key.pem", names[at])),
+            on_loss: OnLoss::Hold,
+            nodes: nodes.clone(),
+        };
+        let surroundings = Surroundings {
+            clock: || Millis(0),
+            state_dir,
+            tell: Box::new(|_| {}),
+        };
+        let node = NodeName(names[at].to_owned());
+        Ok(Arc::new(Peer::start(
+            &config,
+            identity,
+            node,
+            surroundings,
+        )?))
+    };
+    let (holder, _other) = (start(0)?, start(1)?);
+    let mut term = None;
+    let met = until(MET_WITHIN_MS, || {
+        term = holder.acquire(WITHIN, false).ok();
+        term.is_some()
+    });
+    let (term, _) = term.filter(|_| met).ok_or("the two nodes do not meet")?;
+    let (done, settled) = sync_channel(1);
+    let authority = Arc::clone(&holder);
+    let keeper = Box::new(PeerKeeper { authority, done });
+    let mut gated = Gated::start(&dir.join("a"), identity, term, keeper)?;
+    let directories = ["a", "a/ledger", "b"].map(|name| File::open(dir.join(name)));
+    let [mut gated_times, mut bare_times]: [Samples; 2] = Default::default();
+    for number in 0..WARM_UP + VOTES {
+        // Each leaves the disk something to do: the next one does not pay for that.
+        for turn in 0..2 {
+            for directory in directories.iter().flatten() {
+                directory.sync_all()?;
+            }
+            let (samples, time) = if (number + turn) % 2 == 0 {
+                let took = gated.vote()?;
+                settled.recv_timeout(WITHIN)?;
+                (&mut gated_times, took)
+            } else {
+                (&mut bare_times, bare.once()?)
+            };
+            if number >= WARM_UP {
+                samples.add(time);
+            }
+        }
+    }
+    let inside = gated.end()?;
+    for (name, percent, budget) in [("p50", 50, P50_BUDGET), ("p99", 99, P99_BUDGET)] {
+        table.ratio(
+            &format!("gated vote, authority peer, {name}"),
+            gated_times.quantile(percent),
+            bare_times.quantile(percent),
+            budget,
+        );
+    }
+    table.aside(&format!(
+        "against a round trip over TLS and one fsync, {} of each in turns; of it between its arrival at the gate and the answer: p50 {}",
+        gated_times.len(),
+        show(inside)
+    ));
+    Ok(())
+}
+
+/// Sends votes to a thread that writes and syncs each, and answers with a byte.
+struct Bare {
+    votes: Votes,
+    stream: StreamOwned<ClientConnection, TcpStream>,
+}
+
+impl Bare {
+    fn start(dir: &Path) -> Result<Self, AnyError> {
+        let chain = |name: &str| -> Result<Vec<_>, AnyError> {
+            Ok(CertificateDer::pem_file_iter(dir.join(name))?.collect::<Result<_, _>>()?)
+        };
+        let key = |name: &str| PrivateKeyDer::from_pem_file(dir.join(name));
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&[&rustls::version::TLS13])?
+            .with_no_client_auth()
+            .with_single_cert(chain("b.pem")?, key("b-key.pem")?)?;
+        let listener = TcpListener::bind((HOST, 0))?;
+        let address = listener.local_addr()?;
+        let file = File::create(dir.join("bare"))?;
+        let connection = ServerConnection::new(Arc::new(server))?;
+        std::thread::spawn(move || {
+            // It ends with its client, whatever ends that.
+            let _ = answer(&listener, connection, &file);
+        });
+        let mut roots = RootCertStore::empty();
+        for root in chain("ca.pem")? {
+            roots.add(root)?;
+        }
+        let client = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let connection = ClientConnection::new(Arc::new(client), ServerName::try_from(HOST)?)?;
+        let socket = TcpStream::connect(address)?;
+        socket.set_nodelay(true)?;
+        Ok(Self {
+            votes: Votes::new(),
+            stream: StreamOwned::new(connection, socket),
+        })
+    }
+
+    fn once(&mut self) -> Result<Duration, AnyError> {
+        let bytes = self.votes.next();
+        let from = Instant::now();
+        let len = u32::try_from(bytes.len())?.to_be_bytes();
+        self.stream.write_all(&[&len[..], &bytes].concat())?;
+        self.stream.flush()?;
+        self.stream.read_exact(&mut [0])?;
+        Ok(from.elapsed())
+    }
+}
+
+fn answer(
+    listener: &TcpListener,
+    connection: ServerConnection,
+    file: &File,
+) -> Result<(), AnyError> {
+    let (socket, _) = listener.accept()?;
+    socket.set_nodelay(true)?;
+    let mut stream = StreamOwned::new(connection, socket);
+    loop {
+        let mut len = [0; 4];
+        stream.read_exact(&mut len)?;
+        let mut bytes = vec![0; u32::from_be_bytes(len) as usize];
+        stream.read_exact(&mut bytes)?;
+        file.write_all_at(&bytes, 0)?;
+        file.sync_data()?;
+        stream.write_all(&[1])?;
+        stream.flush()?;
+    }
+}

@@ -1,0 +1,89 @@
+//! The published manual procedure on the same two validators, without supervisors: the identity off here, the record copied, the
+//! identity on there with the record required. Beside the handovers of `handover`, by the same count; and what it misses: a vote
+//! that the first one still stores after its record was copied.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use crate::admin;
+use crate::handover::{WINDOW, asked_times};
+use crate::node::Node;
+use crate::pair::{Pair, VOTES_WITHIN};
+use crate::until::until;
+
+const CAUGHT_UP_SLOTS: u64 = 4;
+const STARTED_WITHIN: Duration = Duration::from_secs(180);
+/// Slots after which a vote that was under way is stored.
+const STRAGGLES_FOR: u64 = 4;
+
+struct Moved {
+    without: usize,
+    straggled: bool,
+    took: Duration,
+}
+
+/// As often as `HANDOVERS` says, and not at all without it: it shows what others do.
+pub(crate) fn there_and_back(pair: &mut Pair<'_>) {
+    let Some(times) = asked_times() else {
+        return;
+    };
+    pair.stop();
+    let [from, to] = [pair.active().node.clone(), pair.standby().node.clone()];
+    from.point_link_at(&from.staked.path);
+    to.point_link_at(&to.unstaked.path);
+    let _validators = [&from, &to].map(|node| pair.cluster.start_bare(node));
+    pair.await_votes();
+    let moved: Vec<Moved> = (0..2 * times)
+        .map(|turn| match turn % 2 {
+            0 => move_by_hand(pair, &from, &to),
+            _ => move_by_hand(pair, &to, &from),
+        })
+        .collect();
+    let mut without: Vec<usize> = moved.iter().map(|moved| moved.without).collect();
+    let lost = without.clone();
+    without.sort_unstable();
+    let mut took: Vec<Duration> = moved.iter().map(|moved| moved.took).collect();
+    took.sort_unstable();
+    let stragglers = moved.iter().filter(|moved| moved.straggled).count();
+    pair.say(&format!(
+        "{} moves by hand: slots without a vote, median {} and worst {} of {WINDOW} each ({lost:?}); {stragglers} with a vote stored after the \
+         record was copied; the commands took {:.2?} in the median",
+        moved.len(),
+        without[without.len() / 2],
+        without[without.len() - 1],
+        took[took.len() / 2],
+    ));
+}
+
+fn move_by_hand(pair: &mut Pair<'_>, from: &Node, to: &Node) -> Moved {
+    let protocol = pair.cluster.protocol;
+    until("the other one is at the tip", STARTED_WITHIN, || {
+        let there = to.rpc().processed_slot().ok()?;
+        let tip = pair.chain.slot().ok()?;
+        (admin::has_started(to.ledger()) && there + CAUGHT_UP_SLOTS >= tip).then_some(())
+    });
+    let calm = pair.score.now().slot;
+    pair.chain.wait_for_slot(calm + WINDOW, VOTES_WITHIN);
+    let (begun, at) = (pair.score.now().slot, Instant::now());
+    admin::set_identity(from.ledger(), &from.unstaked.path, protocol, false)
+        .expect("the identity off");
+    from.point_link_at(&from.unstaked.path);
+    let record = from.record_file().expect("a record");
+    let name = record.file_name().expect("its name").to_owned();
+    fs::copy(&record, to.ledger().join(name)).expect("the record copied");
+    let copied = to.last_recorded_slot();
+    admin::set_identity(to.ledger(), &to.staked.path, protocol, true).expect("the identity on");
+    to.point_link_at(&to.staked.path);
+    let took = at.elapsed();
+    pair.chain
+        .wait_for_slot(begun + STRAGGLES_FOR, VOTES_WITHIN);
+    let straggled = from.last_recorded_slot() > copied;
+    pair.chain.wait_for_slot(begun + WINDOW, VOTES_WITHIN);
+    let (_, without) = pair.score.without_vote(begun + 1, begun + WINDOW);
+    pair.await_votes();
+    Moved {
+        without: without.len(),
+        straggled,
+        took,
+    }
+}
