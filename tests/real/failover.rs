@@ -59,7 +59,12 @@ fn on_hosts(protocol: Protocol) {
 fn story(cluster: &Cluster) {
     let mut pair = Pair::new(cluster);
     pair.start_voting();
-    handover::there_and_back(&mut pair);
+    // Handovers over etcd in one protocol and over the peers in the other, for there is time for one of each; measured, all of them.
+    let is_measured = handover::asked_times().is_some();
+    let over_peers = is_measured || cluster.protocol == Protocol::TowerBft;
+    if is_measured || !over_peers {
+        handover::there_and_back(&mut pair);
+    }
     let killed = kill_the_validator(&mut pair);
     kill_the_leader_of_etcd(&mut pair);
     stop_etcd_shortly(&mut pair);
@@ -69,8 +74,7 @@ fn story(cluster: &Cluster) {
     stop_the_supervisor(&mut pair);
     stop_etcd_for_long(&mut pair);
     judge(&mut pair);
-    // A minute or two in which little depends on the protocol: in one of them, unless it is measured.
-    if cluster.protocol == Protocol::TowerBft || handover::asked_times().is_some() {
+    if over_peers {
         peers_instead_of_etcd(&mut pair);
     }
     manual::there_and_back(&mut pair);
