@@ -2,14 +2,24 @@
 
 use crate::SOON_MS;
 use crate::scene::Scene;
+use std::net::Ipv4Addr;
 use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicU16, Ordering};
 use testkit::netns::Network;
-use testkit::node::{Node, free_port};
+use testkit::node::Node;
 use testkit::stand_in::{Protocol, until};
 use validator_supervisor::pki;
 
-/// Of every node on a host of its own.
+/// Of every node, at an address of its own.
 const PORT: u16 = 7400;
+
+/// One of loopback that no other node of this process has, nor most other processes.
+fn own_address() -> Ipv4Addr {
+    static GIVEN: AtomicU16 = AtomicU16::new(1);
+    let [high, low] = GIVEN.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    let process = 128 + (std::process::id() % 64) as u8;
+    Ipv4Addr::new(127, process, high, low)
+}
 
 /// See the module.
 #[derive(Debug)]
@@ -53,7 +63,7 @@ impl Pair {
         let network = hosts.then(|| Network::new(&["chain", "a", "b"]).expect("a network"));
         let address = |name: &str| match &network {
             Some(network) => format!("{}:{PORT}", network.host(name).place().address),
-            None => format!("127.0.0.1:{}", free_port().expect("a port")),
+            None => format!("{}:{PORT}", own_address()),
         };
         let addresses = names.map(address);
         let scene = Scene::new(protocol, &names, network);

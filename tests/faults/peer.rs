@@ -30,6 +30,13 @@ fn a_handover_there_and_back_costs_no_validator() {
             }
         }
         println!("{protocol:?}: handovers of {gaps:?} ms without a vote");
+        for name in ["a", "b"] {
+            let log = pair.node(name).log();
+            assert!(
+                !log.contains("CAUSE=\"holder-gone\""),
+                "{name} took what it was given for left over"
+            );
+        }
         assert_eq!(
             ["a", "b"].map(|name| pair.node(name).validator()),
             validators

@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
-use crate::node::{IDENTITY, Node, SOON_MS, Set, voting};
+use crate::node::{IDENTITY, SOON_MS, Set, voting};
 use testkit::certificates::{Authority, Flaw};
 use testkit::stand_in::until;
 use validator_supervisor::config::PeerConfig;
@@ -13,7 +13,7 @@ use validator_supervisor::pki;
 fn a_node_with_another_identity_is_not_spoken_to() {
     let set = Set::new(&["a", "b"]);
     let a = set.start("a");
-    let _b = Node::start("b", &set.config("b"), [8; 32], &set.state_dir("b")).expect("a node");
+    let _b = set.start_as("b", &set.config("b"), [8; 32]);
     a.hears_of_trouble("identity.staked must be the same key on both");
     assert!(a.is_refused().contains("cannot be reached"));
 }
@@ -21,7 +21,7 @@ fn a_node_with_another_identity_is_not_spoken_to() {
 /// `a`, with what is wrong with its files or those of `b`.
 fn meets_nobody(set: &Set, a: &PeerConfig, words: &str) {
     let _b = set.start("b");
-    let a = Node::start("a", a, IDENTITY, &set.state_dir("a")).expect("a node");
+    let a = set.start_as("a", a, IDENTITY);
     a.hears_of_trouble(words);
     assert!(a.is_refused().contains("cannot be reached"));
 }
@@ -60,7 +60,7 @@ fn a_node_under_the_name_of_another_is_not_spoken_to() {
         ..set.config("b")
     };
     let a = set.start("a");
-    let _b = Node::start("b", &as_z, IDENTITY, &set.state_dir("b")).expect("a node");
+    let _b = set.start_as("b", &as_z, IDENTITY);
     a.hears_of_trouble("it is z, and peer.nodes has b at this address");
 }
 

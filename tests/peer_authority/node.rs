@@ -3,6 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,6 +20,7 @@ use validator_supervisor::pki;
 
 pub(crate) const IDENTITY: [u8; 32] = [7; 32];
 pub(crate) const SOON_MS: u64 = 20_000;
+const PORT: u16 = 7400;
 pub(crate) const WITHIN: Duration = Duration::from_secs(5);
 
 /// What a set of nodes is made of: certificates, directories, and a wire to each node that can be cut.
@@ -77,15 +79,16 @@ impl Set {
     }
 
     pub(crate) fn start(&self, name: &str) -> Node {
+        self.start_as(name, &self.config(name), IDENTITY)
+    }
+
+    /// The same with another configuration, or identity.
+    #[track_caller]
+    pub(crate) fn start_as(&self, name: &str, config: &PeerConfig, identity: [u8; 32]) -> Node {
         let mut started = None;
-        // The one before may still be about to leave its port.
+        // The one before may still be about to leave its port, or a connection of somebody may have it for a moment.
         let came = until(SOON_MS, || {
-            started = Some(Node::start(
-                name,
-                &self.config(name),
-                IDENTITY,
-                &self.state_dir(name),
-            ));
+            started = Some(Node::start(name, config, identity, &self.state_dir(name)));
             matches!(started, Some(Ok(_)))
         });
         assert!(came, "{name} cannot be started");
@@ -117,10 +120,12 @@ struct Cable {
 }
 
 impl Wire {
+    /// To a node at an address of its own, so that nobody else can be on its port.
     fn new() -> Self {
-        // A port that nobody listens on until the node does.
-        let behind = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let behind = behind.local_addr().expect("an address");
+        static WIRES: AtomicU16 = AtomicU16::new(0);
+        let [high, low] = (WIRES.fetch_add(1, Ordering::Relaxed) + 1).to_be_bytes();
+        let process = 64 + (std::process::id() % 64) as u8;
+        let behind = SocketAddr::from(([127, process, high, low], PORT));
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let front = listener.local_addr().expect("an address");
         let open = Arc::new(Mutex::new(Cable::default()));
@@ -176,7 +181,7 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    pub(crate) fn start(
+    fn start(
         name: &str,
         config: &PeerConfig,
         identity: [u8; 32],

@@ -30,6 +30,7 @@ fn a_release_gives_the_other_one_the_right_and_the_record() {
     let set = Set::new(&["a", "b"]);
     let (a, b, term) = voting(&set);
     a.settles(term, 2).expect("a commit");
+    b.forget();
     a.authority.release(term).expect("a release");
     assert!(matches!(a.commits(term, 3), Err(CommitError::TermLost(_))));
     b.hears_of_holder(None);
@@ -45,6 +46,7 @@ fn a_release_gives_the_other_one_the_right_and_the_record() {
 fn the_heir_needs_nobody_and_the_one_that_named_it_does() {
     let set = Set::new(&["a", "b"]);
     let (a, b, term) = voting(&set);
+    b.forget();
     a.authority.release(term).expect("a release");
     b.hears_of_holder(None);
     set.cut("b", true);
@@ -67,6 +69,7 @@ fn a_holder_without_its_peer_goes_on_and_brings_it_up_to_date_later() {
         a.settles(term, seq).expect("a commit");
     }
     a.hears_of_trouble("");
+    b.hears_of_trouble("");
     assert_eq!(b.newest(), Some(1));
     assert!(
         b.is_refused().contains("a cannot be reached"),
@@ -122,6 +125,7 @@ fn an_operators_word_stands_for_a_dead_peer_and_fences_it_when_it_is_not() {
     let (a, b, term) = voting(&set);
     set.cut("b", true);
     a.settles(term, 2).expect("a commit");
+    b.hears_of_trouble("");
     let (next, _) = b.authority.acquire(WITHIN, true).expect("a term");
     // However many terms the other one takes meanwhile.
     a.authority.release(term).expect("a release");
@@ -188,6 +192,7 @@ fn a_term_is_confirmed_by_what_the_others_say_now() {
 fn two_that_ask_at_once_do_not_both_get_it() {
     let set = Set::new(&["a", "b"]);
     let (a, b, term) = voting(&set);
+    b.forget();
     a.authority.release(term).expect("a release");
     b.hears_of_holder(None);
     for _ in 0..20 {
@@ -224,6 +229,7 @@ fn of_three_nodes_one_that_is_away_keeps_the_others_from_a_term_but_not_the_hold
     a.settles(term, 2).expect("a commit");
     b.comes_to(2);
     // The right goes to a node that is there, which then needs nobody.
+    b.forget();
     a.authority.release(term).expect("a release");
     b.hears_of_holder(None);
     let (next, _) = b.acquires();

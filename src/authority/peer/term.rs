@@ -154,15 +154,15 @@ impl Node {
         let ended = state.pact.end(heir.clone());
         self.keep(state, ended)
             .map_err(|error| Fault::Unknown(format!("the ballot cannot be kept: {error}")))?;
-        self.tell_others(state);
-        let heir = heir.filter(|_| hands_over);
-        if let Some(other) = heir.and_then(|heir| state.others.get(&heir))
-            && let Some(link) = &other.link
-        {
+        let word = self.word(state);
+        for (name, other) in &state.others {
+            let Some(link) = &other.link else { continue };
+            // In one message: the heir must not take what it is given for something that is left over.
+            let is_given = hands_over && heir.as_ref() == Some(name);
             let _ = link.send(&Message::State(State {
-                hands_over: true,
-                asks: true,
-                ..self.word(state)
+                hands_over: is_given,
+                asks: is_given,
+                ..word.clone()
             }));
         }
         self.tell_holder(state);
