@@ -89,11 +89,20 @@ impl RecordFile {
     /// Makes a record the newest. Repeating the call is always right.
     pub(super) fn write(&self, mark: RecordMark, bytes: &[u8]) -> io::Result<()> {
         let mut inner = self.inner();
-        let inner = &mut *inner;
-        stored::write_record(&mut inner.form, mark, &self.identity, bytes);
-        self.settle_names(&mut inner.names)?;
-        inner.names = Names::ToSync;
-        inner.names = if self.files.write_older(&inner.form)? {
+        let Inner { names, form } = &mut *inner;
+        stored::write_record(form, mark, &self.identity, bytes);
+        self.put(names, mark, form)
+    }
+
+    /// The same for a record in its stored form.
+    pub(super) fn write_form(&self, mark: RecordMark, form: &[u8]) -> io::Result<()> {
+        self.put(&mut self.inner().names, mark, form)
+    }
+
+    fn put(&self, names: &mut Names, mark: RecordMark, form: &[u8]) -> io::Result<()> {
+        self.settle_names(names)?;
+        *names = Names::ToSync;
+        *names = if self.files.write_older(form)? {
             Names::ToExchange
         } else {
             Names::Settled

@@ -64,6 +64,14 @@ pub fn write_record(out: &mut Vec<u8>, mark: RecordMark, identity: &[u8; 32], by
     seal(out);
 }
 
+/// The same, where its room is not kept.
+#[must_use]
+pub fn record_form(mark: RecordMark, identity: &[u8; 32], bytes: &[u8]) -> Vec<u8> {
+    let mut form = Vec::with_capacity(HEAD + RECORD_FIELDS + bytes.len() + CHECKSUM);
+    write_record(&mut form, mark, identity, bytes);
+    form
+}
+
 /// Reads it back.
 ///
 /// # Errors

@@ -7,7 +7,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use rustls::pki_types::pem::PemObject as _;
@@ -17,18 +17,18 @@ use rustls::{
 };
 use testkit::node::free_port;
 use testkit::stand_in::until;
+use validator_supervisor::authority::Authority;
 use validator_supervisor::authority::news::Surroundings;
 use validator_supervisor::authority::peer::Peer;
 use validator_supervisor::config::{OnLoss, PeerConfig, PeerNode};
-use validator_supervisor::engine::values::{Millis, NodeName, RecordMark};
+use validator_supervisor::engine::values::{Millis, NodeName};
 use validator_supervisor::pki;
-use validator_supervisor::validator::gate::{Keeper, Kept};
 
 use crate::AnyError;
 use crate::gated::Gated;
 use crate::samples::Samples;
 use crate::table::{Table, show};
-use crate::votes::{Votes, WARM_UP};
+use crate::votes::{TellingKeeper, Votes, WARM_UP};
 
 const VOTES: usize = 1_000;
 const P50_BUDGET: f64 = 1.5;
@@ -37,25 +37,6 @@ const P99_BUDGET: f64 = 1.5;
 const HOST: &str = "127.0.0.1";
 const MET_WITHIN_MS: u64 = 10_000;
 const WITHIN: Duration = Duration::from_secs(5);
-
-struct PeerKeeper {
-    authority: Arc<Peer>,
-    done: SyncSender<()>,
-}
-
-impl Keeper for PeerKeeper {
-    fn keep(&mut self, mark: RecordMark, bytes: &[u8]) -> Kept {
-        self.authority.commit(mark, bytes).map_or_else(
-            |error| Kept::Unsettled(error.to_string()),
-            |()| Kept::Committed,
-        )
-    }
-
-    fn answered(&mut self) {
-        let _ = self.authority.settle();
-        let _ = self.done.send(());
-    }
-}
 
 pub(crate) fn measure(dir: &Path, table: &mut Table) -> Result<(), AnyError> {
     pki::init(dir)?;
@@ -103,8 +84,8 @@ pub(crate) fn measure(dir: &Path, table: &mut Table) -> Result<(), AnyError> {
     });
     let (term, _) = term.filter(|_| met).ok_or("the two nodes do not meet")?;
     let (done, settled) = sync_channel(1);
-    let authority = Arc::clone(&holder);
-    let keeper = Box::new(PeerKeeper { authority, done });
+    let authority = Authority::Peer(Arc::clone(&holder));
+    let keeper = Box::new(TellingKeeper { authority, done });
     let mut gated = Gated::start(&dir.join("a"), identity, term, keeper)?;
     let directories = ["a", "a/ledger", "b"].map(|name| File::open(dir.join(name)));
     let [mut gated_times, mut bare_times]: [Samples; 2] = Default::default();

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use ed25519_dalek::SigningKey;
 use testkit::keys;
 use testkit::record::{State, file_name, to_bytes};
 use testkit::tower::Tower;
+use validator_supervisor::authority::Authority;
 use validator_supervisor::authority::local::Local;
 use validator_supervisor::engine::values::{RecordKind, RecordMark};
 use validator_supervisor::validator::gate::{Keeper, Kept};
@@ -56,12 +58,12 @@ impl Votes {
 }
 
 /// Commits as the daemon's own keeper does, and tells when it is done with a vote.
-struct LocalKeeper {
-    authority: Local,
-    done: SyncSender<()>,
+pub(crate) struct TellingKeeper {
+    pub(crate) authority: Authority,
+    pub(crate) done: SyncSender<()>,
 }
 
-impl Keeper for LocalKeeper {
+impl Keeper for TellingKeeper {
     fn keep(&mut self, mark: RecordMark, bytes: &[u8]) -> Kept {
         self.authority.commit(mark, bytes).map_or_else(
             |error| Kept::Unsettled(error.to_string()),
@@ -101,7 +103,8 @@ pub(crate) fn measure(dir: &Path, table: &mut Table) -> Result<(), AnyError> {
     let authority = Local::open(&state, identity)?;
     let term = authority.acquire()?;
     let (done, settled) = sync_channel(1);
-    let keeper = Box::new(LocalKeeper { authority, done });
+    let authority = Authority::Local(Arc::new(authority));
+    let keeper = Box::new(TellingKeeper { authority, done });
     let mut gated = Gated::start(dir, identity, term, keeper)?;
     let directories = [File::open(dir.join("ledger"))?, File::open(&state)?];
     let mut gated_times = Samples::default();

@@ -3,6 +3,7 @@
 
 mod access;
 mod bad_keys;
+mod ears;
 mod node;
 mod outages;
 mod protocol;

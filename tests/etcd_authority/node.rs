@@ -1,15 +1,14 @@
 //! One node's authority, as the supervisor uses it, with everything that it tells.
 
-use std::sync::Mutex;
-use std::sync::mpsc::{Receiver, channel};
+use std::ops::Deref;
 use std::time::{Duration, Instant};
 
+use crate::ears::Ears;
 use testkit::stand_in::until;
 use validator_supervisor::authority::etcd::Etcd;
-use validator_supervisor::authority::news::{Member, News, Surroundings};
+use validator_supervisor::authority::news::{Member, Surroundings};
 use validator_supervisor::authority::{CommitError, Fault};
 use validator_supervisor::config::EtcdConfig;
-use validator_supervisor::engine::AuthorityNews;
 use validator_supervisor::engine::values::{Millis, NodeName, RecordKind, RecordMark, Term};
 
 pub(crate) const IDENTITY: [u8; 32] = [7; 32];
@@ -18,8 +17,7 @@ pub(crate) const WITHIN: Duration = Duration::from_secs(15);
 
 pub(crate) struct Node {
     pub(crate) authority: Etcd,
-    news: Receiver<News>,
-    heard: Mutex<Vec<News>>,
+    ears: Ears,
     pub(crate) dir: tempfile::TempDir,
 }
 
@@ -50,6 +48,14 @@ pub(crate) fn key(name: &str) -> String {
     format!("/test/{}/{name}", bs58::encode(IDENTITY).into_string())
 }
 
+impl Deref for Node {
+    type Target = Ears;
+
+    fn deref(&self) -> &Ears {
+        &self.ears
+    }
+}
+
 impl Node {
     pub(crate) fn start(name: &str, endpoints: Vec<String>) -> Self {
         Self::configured(name, &config(endpoints))
@@ -61,61 +67,18 @@ impl Node {
     }
 
     pub(crate) fn in_dir(name: &str, config: &EtcdConfig, dir: tempfile::TempDir) -> Self {
-        let (sender, news) = channel();
+        let (ears, tell) = Ears::new();
         let surroundings = Surroundings {
             clock,
             state_dir: dir.path().to_owned(),
-            tell: Box::new(move |told| {
-                let _ = sender.send(told);
-            }),
+            tell,
         };
         let authority = Etcd::start(config, IDENTITY, NodeName(name.into()), surroundings)
             .expect("an authority");
         Self {
             authority,
-            news,
-            heard: Mutex::default(),
+            ears,
             dir,
-        }
-    }
-
-    /// Waits until something is told that fits; what was told before counts.
-    #[track_caller]
-    pub(crate) fn hears(&self, what: &str, fits: impl Fn(&News) -> bool) -> News {
-        let mut found = None;
-        let heard = until(SOON_MS, || {
-            let mut all = self.heard.lock().expect("the lock");
-            all.extend(self.news.try_iter());
-            found = all.iter().rev().find(|news| fits(news)).cloned();
-            found.is_some()
-        });
-        assert!(heard, "never heard of {what}: {:?}", self.heard);
-        found.expect("what was found")
-    }
-
-    /// What was told so far is not counted any more.
-    pub(crate) fn forget(&self) {
-        let mut all = self.heard.lock().expect("the lock");
-        self.news.try_iter().for_each(drop);
-        all.clear();
-    }
-
-    #[track_caller]
-    pub(crate) fn hears_of_holder(&self, holder: Option<&str>) {
-        let holder = holder.map(|name| NodeName(name.into()));
-        let wanted = News::Term(AuthorityNews::Holder(holder));
-        self.hears(&format!("{wanted:?}"), |news| *news == wanted);
-    }
-
-    #[track_caller]
-    pub(crate) fn hears_of_trouble(&self, words: &str) -> String {
-        let news = self.hears(
-            words,
-            |news| matches!(news, News::Trouble { why, .. } if why.contains(words)),
-        );
-        match news {
-            News::Trouble { why, .. } => why,
-            _ => String::new(),
         }
     }
 

@@ -13,6 +13,7 @@
 
 mod action;
 mod bound;
+mod enabled;
 mod mistake;
 mod world;
 

@@ -2,19 +2,19 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::ears::Ears;
 use tempfile::TempDir;
 use testkit::stand_in::until;
 use validator_supervisor::authority::news::{Member, News, Surroundings};
 use validator_supervisor::authority::peer::{Peer, StartError};
 use validator_supervisor::authority::{CommitError, Fault};
 use validator_supervisor::config::{OnLoss, PeerConfig, PeerNode};
-use validator_supervisor::engine::AuthorityNews;
 use validator_supervisor::engine::values::{Millis, NodeName, RecordKind, RecordMark, Term};
 use validator_supervisor::pki;
 
@@ -176,8 +176,15 @@ fn pass_on(mut from: TcpStream, mut to: TcpStream) {
 pub(crate) struct Node {
     pub(crate) name: NodeName,
     pub(crate) authority: Arc<Peer>,
-    news: Receiver<News>,
-    heard: Mutex<Vec<News>>,
+    ears: Ears,
+}
+
+impl Deref for Node {
+    type Target = Ears;
+
+    fn deref(&self) -> &Ears {
+        &self.ears
+    }
 }
 
 impl Node {
@@ -187,13 +194,11 @@ impl Node {
         identity: [u8; 32],
         state_dir: &Path,
     ) -> Result<Self, StartError> {
-        let (sender, news) = channel();
+        let (ears, tell) = Ears::new();
         let surroundings = Surroundings {
             clock: || Millis(0),
             state_dir: state_dir.to_owned(),
-            tell: Box::new(move |told| {
-                let _ = sender.send(told);
-            }),
+            tell,
         };
         let name = NodeName(name.into());
         let authority = Arc::new(Peer::start(config, identity, name.clone(), surroundings)?);
@@ -205,49 +210,8 @@ impl Node {
         Ok(Self {
             name,
             authority,
-            news,
-            heard: Mutex::default(),
+            ears,
         })
-    }
-
-    /// Waits until something is told that fits; what was told before counts.
-    #[track_caller]
-    pub(crate) fn hears(&self, what: &str, fits: impl Fn(&News) -> bool) -> News {
-        let mut found = None;
-        let heard = until(SOON_MS, || {
-            let mut all = self.heard.lock().expect("the lock");
-            all.extend(self.news.try_iter());
-            found = all.iter().rev().find(|news| fits(news)).cloned();
-            found.is_some()
-        });
-        assert!(
-            heard,
-            "{} never heard of {what}: {:?}",
-            self.name, self.heard
-        );
-        found.expect("what was found")
-    }
-
-    /// What was told so far is not counted any more.
-    pub(crate) fn forget(&self) {
-        let mut all = self.heard.lock().expect("the lock");
-        self.news.try_iter().for_each(drop);
-        all.clear();
-    }
-
-    #[track_caller]
-    pub(crate) fn hears_of_holder(&self, holder: Option<&str>) {
-        let holder = holder.map(|name| NodeName(name.into()));
-        let wanted = News::Term(AuthorityNews::Holder(holder));
-        self.hears(&format!("{wanted:?}"), |news| *news == wanted);
-    }
-
-    #[track_caller]
-    pub(crate) fn hears_of_trouble(&self, words: &str) {
-        self.hears(
-            words,
-            |news| matches!(news, News::Trouble { why, .. } if why.contains(words)),
-        );
     }
 
     #[track_caller]

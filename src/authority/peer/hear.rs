@@ -8,7 +8,7 @@
 //! | `Kept` | a vote may wait for it |
 //! | `Fenced` | as `State` |
 //! | `Ask` | promised on this disk, the newest record first; refused while a node that is there holds a term, or for a low one |
-//! | `Promised`, `Refused` | an answer to the term that is being asked for now; to any other, nothing |
+//! | `Promised`, `Refused` | counted where this node asks for that very term |
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -99,7 +99,6 @@ impl Node {
         other.in_step = false;
         other.claim = None;
         other.member = None;
-        other.lost_at = Instant::now();
         state.pact.lost(from, &why.to_string());
         self.trouble(&mut state, Part::Link(from.clone()), why.to_string());
         self.tell(News::Member {

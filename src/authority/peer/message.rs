@@ -18,6 +18,9 @@ const WORDS_MAX: usize = 64 * 1024;
 /// A record, and the frame around it.
 const RECORD_MAX: usize = (8 << 20) + 1024;
 const HEAD: usize = 4;
+/// The kinds that hold a record.
+const RECORD: u8 = 3;
+const COMMIT: u8 = 4;
 
 /// One message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,8 +123,8 @@ impl Message {
         match self {
             Self::Hello(_) => 1,
             Self::State(_) => 2,
-            Self::Record(_) => 3,
-            Self::Commit(_) => 4,
+            Self::Record(_) => RECORD,
+            Self::Commit(_) => COMMIT,
             Self::Kept(_) => 5,
             Self::Fenced(_) => 6,
             Self::Ask(_) => 7,
@@ -136,12 +139,8 @@ impl Message {
             Self::Hello(hello) => words(out, self.kind(), hello),
             Self::State(state) => words(out, self.kind(), state),
             Self::Record(record) | Self::Commit(record) => {
-                let StoredRecord {
-                    mark,
-                    identity,
-                    bytes,
-                } = record;
-                write_record(out, self.kind(), *mark, identity, bytes);
+                let form = stored::record_form(record.mark, &record.identity, &record.bytes);
+                frame(out, self.kind(), &form);
             }
             Self::Kept(place) => words(out, self.kind(), place),
             Self::Fenced(claim) => words(out, self.kind(), claim),
@@ -157,8 +156,8 @@ impl Message {
         Ok(match kind {
             1 => Self::Hello(read_words(*kind, payload)?),
             2 => Self::State(read_words(*kind, payload)?),
-            3 => Self::Record(stored::read_record(payload)?),
-            4 => Self::Commit(stored::read_record(payload)?),
+            &RECORD => Self::Record(stored::read_record(payload)?),
+            &COMMIT => Self::Commit(stored::read_record(payload)?),
             5 => Self::Kept(read_words(*kind, payload)?),
             6 => Self::Fenced(read_words(*kind, payload)?),
             7 => Self::Ask(read_words(*kind, payload)?),
@@ -169,15 +168,9 @@ impl Message {
     }
 }
 
-/// A record for a vote that waits: as [`Message::Commit`], from bytes that stay where they are.
-pub(super) fn write_commit(out: &mut Vec<u8>, mark: RecordMark, identity: &[u8; 32], bytes: &[u8]) {
-    write_record(out, 4, mark, identity, bytes);
-}
-
-fn write_record(out: &mut Vec<u8>, kind: u8, mark: RecordMark, identity: &[u8; 32], bytes: &[u8]) {
-    let mut form = Vec::with_capacity(bytes.len() + 128);
-    stored::write_record(&mut form, mark, identity, bytes);
-    frame(out, kind, &form);
+/// A record for a vote that waits, from its stored form: as [`Message::Commit`].
+pub(super) fn write_commit(out: &mut Vec<u8>, form: &[u8]) {
+    frame(out, COMMIT, form);
 }
 
 fn words(out: &mut Vec<u8>, kind: u8, value: &impl Serialize) {
@@ -236,7 +229,7 @@ impl Incoming {
         let len = u32::from_be_bytes(*head) as usize;
         let kind = self.bytes.get(HEAD).copied();
         let max = match kind {
-            Some(3 | 4) if !self.is_stranger => RECORD_MAX,
+            Some(RECORD | COMMIT) if !self.is_stranger => RECORD_MAX,
             _ => WORDS_MAX,
         };
         // Until its kind is there, the longest of all could still be right.

@@ -4,7 +4,6 @@
 //! this node votes neither happens. Nothing is waited for under it but disks, and nothing is sent under it but a few words.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,7 +14,7 @@ use super::message::{Claim, Message, Place, State};
 use crate::authority::Fault;
 use crate::authority::news::{Member, News, Part, Surroundings};
 use crate::authority::record_file::RecordFile;
-use crate::config::{OnLoss, PeerConfig};
+use crate::config::PeerConfig;
 use crate::engine::AuthorityNews;
 use crate::engine::ballot::Ballot;
 use crate::engine::pact::Pact;
@@ -30,7 +29,6 @@ pub(super) struct Node {
     pub(super) identity: [u8; 32],
     pub(super) config: PeerConfig,
     pub(super) record: RecordFile,
-    pub(super) on_loss: OnLoss,
     ballot_file: BallotFile,
     state: Mutex<Inner>,
     /// What this node says of itself. Of its own, so that the daemon never waits for a disk.
@@ -75,7 +73,6 @@ pub(super) struct Other {
     pub(super) claim: Option<Ballot>,
     /// When it last said how it is.
     pub(super) heard_at: Option<Instant>,
-    pub(super) lost_at: Instant,
 }
 
 impl Node {
@@ -87,7 +84,6 @@ impl Node {
         (ballot_file, pact): (BallotFile, Pact),
         surroundings: Surroundings,
     ) -> Self {
-        let now = Instant::now();
         let other = || Other {
             link: None,
             record: None,
@@ -96,7 +92,6 @@ impl Node {
             member: None,
             claim: None,
             heard_at: None,
-            lost_at: now,
         };
         let names = config.nodes.iter().map(|node| NodeName(node.name.clone()));
         let others = names
@@ -106,7 +101,6 @@ impl Node {
             identity,
             config: config.clone(),
             record,
-            on_loss: config.on_loss,
             ballot_file,
             state: Mutex::new(Inner {
                 pact,
@@ -312,10 +306,6 @@ impl Node {
         nodes
             .find(|node| node.name == name.0)
             .map(|node| node.address.as_str())
-    }
-
-    pub(super) fn files(&self) -> PathBuf {
-        self.record.path().to_owned()
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::link::Link;
 use super::message::{self, Place};
 use super::node::{Inner, Node};
-use crate::authority::CommitError;
+use crate::authority::{CommitError, stored};
 use crate::config::OnLoss;
 use crate::engine::values::{NodeName, RecordMark};
 
@@ -25,14 +25,15 @@ impl Node {
             self.expect_term(&state, mark)?;
             all_links(&state)
         };
+        // One form for all disks.
+        let form = stored::record_form(mark, &self.identity, bytes);
         for link in &links {
             // One that fails ends, and its reader says so.
-            let _ =
-                link.send_written(|out| message::write_commit(out, mark, &self.identity, bytes));
+            let _ = link.send_written(|out| message::write_commit(out, &form));
         }
-        let here = self.record.write(mark, bytes);
+        let here = self.record.write_form(mark, &form);
         here.map_err(|error| {
-            CommitError::Unsettled(format!("{}: {error}", self.files().display()))
+            CommitError::Unsettled(format!("{}: {error}", self.record.path().display()))
         })?;
         self.await_others(mark, until)
     }
@@ -80,7 +81,7 @@ impl Node {
             let mut others = state.others.values();
             others.any(|other| other.in_step && other.record >= Some(place))
         };
-        if self.on_loss == OnLoss::Hold && !elsewhere(&state) {
+        if self.config.on_loss == OnLoss::Hold && !elsewhere(&state) {
             return Err(CommitError::Unsettled(
                 "no other node has the record, and peer.on_loss = \"hold\"".into(),
             ));
