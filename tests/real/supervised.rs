@@ -28,6 +28,8 @@ const VOTES_WITHIN: Duration = Duration::from_secs(60);
 const WATCHED_SLOTS: u64 = 4;
 const DEMOTIONS: u32 = 10;
 const HOLD_MAX: Duration = Duration::from_secs(6);
+/// Of these clusters, about.
+const SLOT: Duration = Duration::from_millis(400);
 const HELD: Duration = Duration::from_secs(3);
 
 #[test]
@@ -204,7 +206,19 @@ impl<'a> Lab<'a> {
             .expect("the record goes on from the one before");
     }
 
+    /// A node of Alpenglow that leads shows the votes that wait at its gate in its own blocks.
+    fn await_no_leader_slot_for(&self, span: Duration) {
+        let slots = span.as_millis().div_ceil(SLOT.as_millis()) as u64 + WATCHED_SLOTS;
+        until("a stretch without leader slots", UP_WITHIN, || {
+            let status = self.node.status()?;
+            let slot = status["validator"]["slot"].as_u64()?;
+            let next = status["next_leader_slot"].as_u64();
+            next.is_none_or(|next| next > slot + slots).then_some(())
+        });
+    }
+
     fn hold_a_commit(&self) {
+        self.await_no_leader_slot_for(HELD);
         self.state.make_read_only();
         until("a vote waits", VOTES_WITHIN, || {
             self.node
@@ -236,6 +250,7 @@ impl<'a> Lab<'a> {
 
     fn refuse_a_commit(&self) {
         let pid = self.node.status().expect("a status")["validator"]["pid"].as_u64();
+        self.await_no_leader_slot_for(HOLD_MAX);
         self.state.make_read_only();
         until("the validator has exited", UP_WITHIN, || {
             self.node.status().filter(|status| {
