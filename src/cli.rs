@@ -158,7 +158,19 @@ pub enum CtlCommand {
         wait: Wait,
     },
     /// Restart the validator; one that votes hands over first
-    Restart(Wait),
+    Restart {
+        /// Then the other node's too, and back: both validators anew, and the identity where it was
+        ///
+        /// Stops at the first thing that looks wrong, with one node voting. Ctrl-C stops it too.
+        #[arg(long, conflicts_with = "no_wait")]
+        rolling: bool,
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Rehearse a handover with everything real but the identity
+    ///
+    /// Shows what each step takes on either node, what would be refused now, and the gap to expect. Votes go on meanwhile.
+    Drill(Wait),
     /// Say why this node is in its role, and what would move it
     Explain,
     /// List past changes of role, with their causes
@@ -203,9 +215,12 @@ impl CtlCommand {
     #[must_use]
     pub fn waits_for(&self) -> Option<Duration> {
         let (wait, default) = match self {
-            Self::Demote(wait) | Self::Resume(wait) | Self::Pause { wait, .. } => (wait, TIMEOUT),
+            Self::Demote(wait)
+            | Self::Resume(wait)
+            | Self::Drill(wait)
+            | Self::Pause { wait, .. } => (wait, TIMEOUT),
             Self::Promote { wait, .. } | Self::Handover { wait, .. } => (wait, HANDOVER_TIMEOUT),
-            Self::Restart(wait) => (wait, RESTART_TIMEOUT),
+            Self::Restart { wait, .. } => (wait, RESTART_TIMEOUT),
             Self::Status { .. } | Self::Explain | Self::History => return Some(TIMEOUT),
         };
         (!wait.no_wait).then(|| wait.timeout.unwrap_or(default))

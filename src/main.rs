@@ -65,11 +65,15 @@ fn options(args: CtlArgs) -> Options {
             accept_double_vote_risk,
         }),
         CtlCommand::Handover { to, now, .. } => command(Request::Handover { to, now }),
+        CtlCommand::Drill(_) => command(Request::Drill {}),
         CtlCommand::Resume(_) => command(Request::Resume {}),
         CtlCommand::Pause { time, .. } => command(Request::Pause {
             for_ms: u64::try_from(time.as_millis()).unwrap_or(u64::MAX),
         }),
-        CtlCommand::Restart(_) => command(Request::Restart {}),
+        CtlCommand::Restart { rolling: true, .. } => Ask::Rolling {
+            wait: wait.unwrap_or_default(),
+        },
+        CtlCommand::Restart { .. } => command(Request::Restart {}),
     };
     Options {
         socket: args.socket,

@@ -17,7 +17,7 @@ use std::time::Duration;
 use etcd::Etcd;
 use local::{Local, OpenError};
 use news::Member;
-use peer::Peer;
+use peer::{Absent, Peer};
 use stored::StoredRecord;
 
 use crate::engine::AuthorityTraits;
@@ -225,6 +225,24 @@ impl Authority {
             Self::Local(_) => {}
             Self::Etcd(etcd) => etcd.leave(),
             Self::Peer(peer) => peer.leave(),
+        }
+    }
+
+    /// The other nodes that are out of reach, where the authority is these nodes.
+    #[must_use]
+    pub fn absent(&self) -> Vec<Absent> {
+        match self {
+            Self::Local(_) | Self::Etcd(_) => Vec::new(),
+            Self::Peer(peer) => peer.absent(),
+        }
+    }
+
+    /// This one was ended for certain, after it was found absent. `false`: that tells nothing any more.
+    #[must_use]
+    pub fn bury(&self, absent: &Absent) -> bool {
+        match self {
+            Self::Local(_) | Self::Etcd(_) => false,
+            Self::Peer(peer) => peer.bury(absent),
         }
     }
 

@@ -70,12 +70,27 @@ pub struct Member {
     /// Its operator wants it to vote.
     #[serde(default)]
     pub asks: bool,
+    /// And the node that hands over to restart its validator then.
+    #[serde(default)]
+    pub relieves: bool,
+    /// How often it has started its validator.
+    #[serde(default)]
+    pub starts: u64,
+    /// The version of its validator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
     /// Higher goes first.
     #[serde(default)]
     pub priority: u32,
     /// The term it votes under.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active_term: Option<u64>,
+    /// Its operator asks the others to rehearse a handover: a number, another one for every drill.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drill: Option<u64>,
+    /// What came of the last rehearsal here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rehearsal: Option<Rehearsal>,
     /// It decides nothing by itself until then, in milliseconds of Unix time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused_until_unix_ms: Option<u64>,
@@ -91,6 +106,24 @@ impl Member {
         };
         still(self) != still(other)
     }
+}
+
+/// What one node found when it rehearsed its part of a handover.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rehearsal {
+    /// The drill it was for.
+    pub drill: u64,
+    pub steps: Vec<Rehearsed>,
+}
+
+/// One step of it, done for real.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rehearsed {
+    pub step: String,
+    pub took_us: u64,
+    /// What would have been refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
 }
 
 /// What the daemon gives to an authority that runs on its own.

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use super::problem::shown_text;
 use super::read::Reader;
-use super::{AuthorityKind, Config, EtcdConfig, IdentityConfig, PeerConfig, duration::show};
+use super::{
+    AuthorityKind, Config, EtcdConfig, FenceConfig, IdentityConfig, PeerConfig, duration::show,
+};
 
 /// The longest path that fits the address of a unix socket (`sun_path`, less its end mark), in bytes.
 const SOCKET_PATH_MAX: usize = 107;
@@ -22,6 +24,7 @@ pub(super) fn all(r: &mut Reader<'_>, config: &Config) {
     }
     if let Some(peer) = &config.peer {
         self::peer(r, peer, &config.node);
+        fence(r, peer, &config.node);
     }
     control(r, config);
 }
@@ -249,6 +252,39 @@ fn peer(r: &mut Reader<'_>, peer: &PeerConfig, own_name: &str) {
                 ),
             );
         }
+    }
+}
+
+/// A command whose failure would be found only when it is needed.
+fn fence(r: &mut Reader<'_>, peer: &PeerConfig, own_name: &str) {
+    let Some(fence) = &peer.fence else {
+        if r.has("peer.fence_within") && !r.is_refused("peer.fence") {
+            r.refuse(
+                "peer.fence_within",
+                "peer.fence_within is set alone: set peer.fence to the command that ends another node, or leave both out",
+            );
+        }
+        return;
+    };
+    match fence.command.first() {
+        None => r.refuse("peer.fence", "peer.fence = [] names no program"),
+        Some(program) if !program.starts_with('/') => {
+            let shown = shown_text(program);
+            r.refuse(
+                "peer.fence",
+                format!("peer.fence[0] = {shown} is not the absolute path of a program; there is no shell"),
+            );
+        }
+        Some(_) => {}
+    }
+    let others = peer.nodes.iter().filter(|node| node.name != own_name);
+    let says_whom =
+        |word: &String| word.contains(FenceConfig::NODE) || word.contains(FenceConfig::ADDRESS);
+    if others.count() > 1 && !fence.command.iter().any(says_whom) {
+        r.refuse(
+            "peer.fence",
+            "peer.fence is the same for every node: say which one is to be ended by {node} or {address} in an argument",
+        );
     }
 }
 

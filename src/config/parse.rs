@@ -11,8 +11,8 @@ use super::read::Reader;
 use super::schema::NODE_KEYS;
 use super::{
     AuthorityConfig, AuthorityKind, Client, ClusterConfig, Config, ControlConfig, DEFAULT_SOCKET,
-    DEFAULT_STATE_DIR, EtcdConfig, FailoverConfig, FailoverMode, GateConfig, IdentityConfig,
-    OnLoss, PartitionConfig, PeerConfig, PeerNode, RestartConfig, ValidatorConfig,
+    DEFAULT_STATE_DIR, EtcdConfig, FailoverConfig, FailoverMode, FenceConfig, GateConfig,
+    IdentityConfig, OnLoss, PartitionConfig, PeerConfig, PeerNode, RestartConfig, ValidatorConfig,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -177,6 +177,7 @@ fn peer(r: &mut Reader<'_>) -> PeerConfig {
         on_loss: r
             .word("peer.on_loss", &OnLoss::WORDS)
             .unwrap_or(OnLoss::Continue),
+        fence: fence(r),
         nodes: nodes
             .into_iter()
             .map(|[name, address]| PeerNode {
@@ -185,6 +186,16 @@ fn peer(r: &mut Reader<'_>) -> PeerConfig {
             })
             .collect(),
     }
+}
+
+fn fence(r: &mut Reader<'_>) -> Option<FenceConfig> {
+    let expected = "an array of strings, such as [\"/usr/local/sbin/power-off\", \"{node}\"]";
+    let command = r.strings("peer.fence", expected)?;
+    let within = r.time("peer.fence_within", SECOND..=10 * MINUTE);
+    Some(FenceConfig {
+        command: command.into_iter().map(str::to_owned).collect(),
+        within: within.unwrap_or(30 * SECOND),
+    })
 }
 
 /// The default lets votes wait for as long as the lease may last.

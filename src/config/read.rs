@@ -278,7 +278,7 @@ impl<'d> Reader<'d> {
         array
     }
 
-    fn strings(&mut self, path: &str, expected: &str) -> Option<Vec<&'d str>> {
+    pub(super) fn strings(&mut self, path: &str, expected: &str) -> Option<Vec<&'d str>> {
         let array = self.array(path, expected)?;
         let mut texts = Vec::new();
         for (i, item) in array.iter().enumerate() {

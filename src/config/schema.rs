@@ -2,7 +2,7 @@
 //!
 //! Unknown keys, suggestions, the effective form and the reload comparison all come from this table.
 
-use super::{Config, EtcdConfig, PeerConfig, PeerNode, duration, mask};
+use super::{Config, EtcdConfig, FenceConfig, PeerConfig, PeerNode, duration, mask};
 
 /// Whether SIGHUP can put a new value to use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +81,8 @@ pub(super) const KEYS: &[Key] = &[
     fixed("peer.cert", |c| path(&peer(c)?.cert)),
     fixed("peer.key", |c| path(&peer(c)?.key)),
     fixed("peer.on_loss", |c| text(peer(c)?.on_loss.name())),
+    fixed("peer.fence", |c| list(fence(c)?.command.iter().map(text))),
+    fixed("peer.fence_within", |c| time(fence(c)?.within)),
     fixed("peer.nodes", |c| list(peer(c)?.nodes.iter().map(node))),
     fixed("cluster.rpc", |c| list(c.cluster.rpc.iter().map(text))),
     live("partition.step_down_after", |c| {
@@ -126,6 +128,10 @@ const fn fixed(path: &'static str, value: fn(&Config) -> Option<String>) -> Key 
 
 fn etcd(config: &Config) -> Option<&EtcdConfig> {
     config.authority.etcd.as_ref()
+}
+
+fn fence(config: &Config) -> Option<&FenceConfig> {
+    peer(config)?.fence.as_ref()
 }
 
 fn peer(config: &Config) -> Option<&PeerConfig> {

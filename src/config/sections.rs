@@ -149,6 +149,22 @@ pub struct PeerNode {
     pub address: String,
 }
 
+/// The command that ends another node: power off, say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FenceConfig {
+    /// A program by its absolute path, and its arguments. [`Self::NODE`] and [`Self::ADDRESS`] in them stand for the node.
+    pub command: Vec<String>,
+    /// Exit code 0 within this time proves that the node is off. 1 s to 10 min.
+    pub within: Duration,
+}
+
+impl FenceConfig {
+    /// Stands for the name of the node.
+    pub const NODE: &str = "{node}";
+    /// Stands for its address as in `peer.nodes`, without the port.
+    pub const ADDRESS: &str = "{address}";
+}
+
 /// `[peer]`: the link to the other supervisors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerConfig {
@@ -157,6 +173,8 @@ pub struct PeerConfig {
     pub cert: PathBuf,
     pub key: PathBuf,
     pub on_loss: OnLoss,
+    /// Ends a node that is out of reach; `None`: nothing does, and an operator decides.
+    pub fence: Option<FenceConfig>,
     /// At least one other than this node, names unique. This node may be listed, so that one list serves all.
     pub nodes: Vec<PeerNode>,
 }

@@ -72,6 +72,8 @@ ca = "/c/ca.pem"
 cert = "/c/fra-1.pem"
 key = "/c/fra-1-key.pem"
 on_loss = "hold"
+fence = ["/usr/local/sbin/power-off", "{node}", "{address}"]
+fence_within = "1m"
 nodes = [{ name = "fra-1", address = "10.0.0.1:7400" }, { name = "ams-1", address = "ams:7400" }]
 "#;
 

@@ -7,6 +7,7 @@
 mod error;
 mod link;
 mod output;
+mod rolling;
 mod watch;
 mod zone;
 
@@ -17,6 +18,7 @@ pub use self::error::ClientError;
 use self::link::{Interrupt, Link};
 use self::output::{Closed, Output};
 use super::render;
+use super::status::Status;
 use super::time::Timestamp;
 use super::wire::{Reply, Request, Verdict};
 
@@ -48,6 +50,10 @@ pub enum Ask {
         request: Request,
         /// How long to wait for its end; `None` returns when it is admitted.
         wait: Option<Duration>,
+    },
+    /// Restart the validators of both nodes, one after the other, within this time.
+    Rolling {
+        wait: Duration,
     },
 }
 
@@ -100,6 +106,7 @@ impl Client<'_> {
             Ask::Explain => self.read(&Request::Explain {}, output),
             Ask::History => self.read(&Request::History { limit: None }, output),
             Ask::Command { request, wait } => self.command(request, *wait, output),
+            Ask::Rolling { wait } => rolling::run(self, *wait, output),
         }
     }
 
@@ -119,6 +126,13 @@ impl Client<'_> {
             Reply::Error { text } => Err(ClientError::Answered(text)),
             Reply::Progress { .. } | Reply::Final { .. } => Err(ClientError::Unexpected),
             reply => Ok(reply),
+        }
+    }
+
+    fn status(&self) -> Result<Status, ClientError> {
+        match self.ask(&Request::Status {})? {
+            Reply::Status { status } => Ok(*status),
+            _ => Err(ClientError::Unexpected),
         }
     }
 

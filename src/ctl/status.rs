@@ -110,6 +110,12 @@ pub struct PeerStatus {
     pub slots_behind: Option<u64>,
     /// Last slot in the vote record that it keeps.
     pub record_slot: Option<u64>,
+    /// Version of its validator.
+    #[serde(default)]
+    pub version: Option<String>,
+    /// How often its supervisor has started its validator.
+    #[serde(default)]
+    pub starts: Option<u64>,
     /// Age of its last message, in milliseconds; null when none came yet.
     pub seen_ms: Option<u64>,
     /// End of its pause; null when not paused.

@@ -60,6 +60,10 @@ pub enum Request {
         for_ms: u64,
     },
     Restart {},
+    /// Rehearse a handover.
+    Drill {},
+    /// Vote here in place of the node that votes, which restarts its validator then.
+    Relieve {},
 }
 
 impl Request {
@@ -67,7 +71,7 @@ impl Request {
     #[must_use]
     pub fn command(&self, now: Millis) -> Option<Command> {
         match self {
-            Self::Status {} | Self::Explain {} | Self::History { .. } => None,
+            Self::Status {} | Self::Explain {} | Self::History { .. } | Self::Drill {} => None,
             Self::Demote {} => Some(Command::Demote),
             Self::Promote {
                 first_vote,
@@ -85,6 +89,7 @@ impl Request {
                 until: now.plus(*for_ms),
             }),
             Self::Restart {} => Some(Command::Restart),
+            Self::Relieve {} => Some(Command::Relieve),
         }
     }
 }

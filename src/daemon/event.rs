@@ -1,6 +1,6 @@
 //! Everything that reaches the daemon's loop, in one closed list.
 
-use crate::authority::news::News;
+use crate::authority::news::{News, Rehearsed};
 use crate::config::{ConfigError, Loaded};
 use crate::ctl::server;
 use crate::engine::Outcome;
@@ -42,6 +42,8 @@ pub(super) enum Event {
     LinkChanged(Pointed),
     /// This operator's pause is written down, or why it is not.
     PauseKept(RequestId, Millis, Result<(), String>),
+    /// This node's part of that drill is done.
+    Rehearsed(u64, Vec<Rehearsed>),
     /// The authority tells something.
     Authority(News),
     /// An operator.

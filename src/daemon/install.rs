@@ -86,6 +86,28 @@ pub(super) fn install(
     adopt(authority, Some(Candidate { record, bytes }), term, seq)
 }
 
+/// Does what [`install`] does to the validator's directory, and takes no term. `None`: there is no record yet.
+///
+/// # Errors
+/// See [`InstallError`].
+pub(super) fn rehearse(
+    authority: &Authority,
+    paths: &ValidatorPaths,
+    identity: &Pubkey,
+) -> Result<Option<u64>, InstallError> {
+    let Some(committed) = authority.record()? else {
+        return Ok(None);
+    };
+    let record = record::parse(committed.mark.kind, &committed.bytes, identity)
+        .map_err(InstallError::Committed)?;
+    if newer_in_ledger(paths, identity, &record)?.is_none() {
+        let directory = directory(paths, record.kind);
+        let name = record::file_name(record.kind, identity);
+        put(&directory, &name, &committed.bytes)?;
+    }
+    Ok(Some(record.last_slot))
+}
+
 /// The validator's record, if it has voted after the committed one. What is older or equal is `None`; what is damaged too,
 /// and has another name from here on.
 fn newer_in_ledger(

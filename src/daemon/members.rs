@@ -42,6 +42,17 @@ impl Members {
         u32::try_from(count).unwrap_or(u32::MAX)
     }
 
+    /// The other node of a handover: the one that votes, or the first of those that do not.
+    pub(super) fn counterpart(&self, node: &str, votes: bool) -> Option<NodeName> {
+        let mut others = self.known.iter().filter(|(other, _)| other.0 != node);
+        let found = others.find(|(_, (member, _))| votes || member.active_term.is_some());
+        found.map(|(other, _)| other.clone())
+    }
+
+    pub(super) fn member(&self, node: &NodeName) -> Option<Member> {
+        self.known.get(node).map(|(member, _)| member.clone())
+    }
+
     /// Whether the authority answers as it should.
     pub(super) fn all_is_well(&self) -> bool {
         self.troubles.is_empty()
@@ -73,6 +84,8 @@ impl Members {
             healthy: member.healthy,
             slots_behind: member.slots_behind,
             record_slot: member.record_slot,
+            version: member.version.clone(),
+            starts: Some(member.starts),
             seen_ms: Some(now.since(*seen)),
             paused_until: member.paused_until_unix_ms.map(Timestamp::from_unix_ms),
         });
@@ -90,6 +103,8 @@ fn unreachable(node: NodeName, record_slot: Option<u64>, seen_ms: Option<u64>) -
         healthy: None,
         slots_behind: None,
         record_slot,
+        version: None,
+        starts: None,
         seen_ms,
         paused_until: None,
     }
@@ -135,6 +150,9 @@ impl Daemon {
         let observed = member.as_ref().map(|member| observation(&node, member));
         let before = self.rank();
         let others = node.0 != self.config.node;
+        if let Some(member) = member.as_ref().filter(|_| others) {
+            self.drill_with(&node, member);
+        }
         match member {
             Some(member) => {
                 self.members.gone.remove(&node);
@@ -207,6 +225,11 @@ impl Daemon {
                 _ => false,
             },
             asks,
+            relieves: self.engine.relieves(),
+            starts: self.starts,
+            version: self.profile.version.clone(),
+            drill: self.drills.asks(),
+            rehearsal: self.drills.told(),
             healthy: self.facts.map(|facts| facts.healthy),
             slots_behind: self.facts.and_then(|facts| facts.behind),
             record_slot: self.authority.newest_mark().map(|mark| mark.slot),
@@ -231,6 +254,7 @@ fn observation(node: &NodeName, member: &Member) -> Observation {
         priority: member.priority,
         active_term: member.active_term.map(Term),
         asks: member.asks,
+        relieves: member.relieves,
     })
 }
 

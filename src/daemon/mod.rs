@@ -12,7 +12,9 @@
 mod check;
 mod child;
 mod clock;
+mod drill;
 mod event;
+mod fence;
 mod history;
 mod install;
 mod journal;
@@ -53,7 +55,9 @@ use crate::validator::process::{self, CommandLine};
 use crate::validator::record::VoteRecord;
 
 use child::Child;
+use drill::Drills;
 use event::Event;
+use fence::Commands;
 use history::History;
 use members::Members;
 use memory::{ParkedFlag, PauseNote};
@@ -107,9 +111,13 @@ struct Daemon {
     disk: Worker,
     /// For the authority: the term.
     asker: Worker,
+    /// For the fence command, which takes its time.
+    fencer: Worker,
+    fences: Commands,
     /// For the identity link, which may be on another disk.
     linker: Worker,
     calls: BTreeMap<RequestId, Replies>,
+    drills: Drills,
     history: History,
     recorder: Recorder,
     /// The last broken invariant, which is reported once.
@@ -120,6 +128,8 @@ struct Daemon {
     profile: Profile,
     reason: String,
     restarts: u64,
+    /// How often the validator was started, for whatever reason.
+    starts: u64,
     /// The slot of a vote whose commit was not settled at the first try, until a commit is.
     unsettled: Option<u64>,
     told_ready: bool,
@@ -170,6 +180,7 @@ impl Daemon {
                 self.tell_pause(paused);
             }
             self.tell_status();
+            self.watch_drill();
             self.tell_members();
             if told_alive.elapsed() >= SIGN_OF_LIFE.min(watchdog.unwrap_or(SIGN_OF_LIFE) / 4) {
                 told_alive = Instant::now();

@@ -49,6 +49,10 @@ impl Daemon {
                 None
             }
             Event::PauseKept(request, until, kept) => self.pause_kept(request, until, kept),
+            Event::Rehearsed(number, steps) => {
+                self.rehearsed(number, steps);
+                None
+            }
             Event::Authority(news) => self.authority_tells(news),
             Event::Ctl(CtlEvent::Call(call)) => self.serve(call),
             Event::Ctl(CtlEvent::Scrape(answer)) => {
@@ -220,6 +224,7 @@ impl Daemon {
                 process::kill_group(pid);
             }
         });
+        ended.iter().for_each(|reaped| self.fences.ended(reaped));
         let child = ended.into_iter().find(|reaped| Some(reaped.pid) == own);
         let exit = child.and_then(|reaped| self.child_ended(reaped.exit));
         if self.child.is_none() {
@@ -235,6 +240,10 @@ impl Daemon {
             peer,
             replies,
         } = call;
+        if request == (Request::Drill {}) {
+            self.begin_drill(id, replies);
+            return None;
+        }
         let Some(command) = request.command(clock::now()) else {
             let reply = match request {
                 Request::Explain {} => Reply::Explain {

@@ -22,9 +22,9 @@ use crate::validator::gate::{Gate, Keeper, Kept, Lease, Listener};
 use crate::validator::process::Process;
 
 /// One admin RPC. The engine's own deadline for the step is longer.
-const ADMIN_WITHIN: Duration = Duration::from_millis(4_500);
+pub(super) const ADMIN_WITHIN: Duration = Duration::from_millis(4_500);
 /// One request about the term, with all that settles it; within the same deadline.
-const AUTHORITY_WITHIN: Duration = Duration::from_millis(4_500);
+pub(super) const AUTHORITY_WITHIN: Duration = Duration::from_millis(4_500);
 
 impl Daemon {
     /// Answers an exit code when it is time to end.
@@ -41,6 +41,7 @@ impl Daemon {
                 let held = authority.acquire(AUTHORITY_WITHIN, regardless);
                 held.map(|(term, record)| Outcome::Held { term, record })
             }),
+            Effect::FencePeers { op } => self.fence_peers(op),
             Effect::InstallRecord { op, term } => self.install(op, term),
             Effect::OpenGate { op, term } => self.open_gate(op, term),
             Effect::CloseGate { op, quiet_ms } => self.close_gate(op, quiet_ms),
@@ -132,6 +133,24 @@ impl Daemon {
         });
     }
 
+    fn fence_peers(&self, op: OpId) {
+        let Some(fence) = self
+            .config
+            .peer
+            .as_ref()
+            .and_then(|peer| peer.fence.clone())
+        else {
+            return self.done(op, Outcome::Refused("peer.fence is not set".into()));
+        };
+        let (authority, commands) = (self.authority.clone(), self.fences.clone());
+        let events = self.events.clone();
+        self.fencer.run(move || {
+            let ended = commands.end_absent(&authority, &fence);
+            let outcome = ended.map_or_else(Outcome::Refused, |()| Outcome::Done);
+            let _ = events.send(Event::Done(op, outcome));
+        });
+    }
+
     fn point_link(&self, op: OpId, to: Identity) {
         let (link, events) = (self.link.clone(), self.events.clone());
         self.linker.run(move || {
@@ -161,6 +180,7 @@ impl Daemon {
                     // It may vote before the engine has the gate opened.
                     gate.hold();
                 }
+                self.starts += 1;
                 let pid = process.pid().as_raw();
                 tracing::info!(
                     EVENT = "child-started",

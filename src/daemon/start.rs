@@ -14,6 +14,7 @@ use nix::sys::signal::{Signal, kill};
 use tokio::sync::{mpsc, watch};
 
 use super::event::Event;
+use super::fence::Commands;
 use super::history::History;
 use super::memory::{ParkedFlag, PauseNote};
 use super::perform::chain;
@@ -192,8 +193,11 @@ fn build(
         installed: None,
         disk: Worker::start("disk")?,
         asker: Worker::start("authority")?,
+        fencer: Worker::start("fence")?,
+        fences: Commands::default(),
         linker: Worker::start("link")?,
         calls: Default::default(),
+        drills: Default::default(),
         history: History::open(&config.state_dir),
         recorder: Recorder::start(&config.state_dir),
         violation: None,
@@ -203,6 +207,7 @@ fn build(
         profile: Profile::default(),
         reason: "The supervisor has started.".into(),
         restarts: 0,
+        starts: 0,
         unsettled: None,
         told_ready: false,
         told_stuck: false,
@@ -326,6 +331,7 @@ pub(super) fn setup(config: &Config, authority: &Authority, rank: u32) -> Setup 
         authority: authority.traits(),
         automatic: config.failover.mode == FailoverMode::Auto,
         rank,
+        fence_ms: fence_ms(config),
         timing: Timing {
             step_ms: 5_000,
             promote_ms: 30_000,
@@ -357,6 +363,13 @@ pub(super) fn setup(config: &Config, authority: &Authority, rank: u32) -> Setup 
             restart_window_ms: ms(config.restart.window),
         },
     }
+}
+
+/// By when the fence command has ended, run once for each other node, and the engine has heard of it.
+fn fence_ms(config: &Config) -> Option<u64> {
+    let peer = config.peer.as_ref()?;
+    let within_ms = peer.fence.as_ref()?.within.as_millis() as u64;
+    Some(within_ms.saturating_mul(peer.nodes.len() as u64) + 1_000)
 }
 
 /// No core file of ours, and no debugger of another user: they would hold the staked key. The validator is not affected.

@@ -25,6 +25,7 @@ impl Engine {
                 );
             }
             Command::Restart => self.admit_restart(now, request),
+            Command::Relieve => self.admit_relieve(now, request),
         }
     }
 
@@ -64,7 +65,7 @@ impl Engine {
                 self.await_for(request, Want::Vote);
             }
             Stage::Standby | Stage::Parked => match self.may_be_promoted(now, flags) {
-                Ok(()) if self.must_ask(now, flags) => self.ask_for_term(now, request),
+                Ok(()) if self.must_ask(now, flags) => self.ask_for_term(now, request, false),
                 Ok(()) => {
                     self.await_for(request, Want::Vote);
                     self.promote(now, Cause::OperatorPromoted, flags, None);
@@ -124,6 +125,20 @@ impl Engine {
             self.restart_after_handover(now, request);
         } else {
             self.refuse_while_busy(request);
+        }
+    }
+
+    fn admit_relieve(&mut self, now: Millis, request: RequestId) {
+        let flags = PromoteFlags::default();
+        let rests = matches!(self.stage, Stage::Standby | Stage::Parked);
+        match self.fit(now) {
+            _ if !rests => self.refuse_while_busy(request),
+            Err(why) => self.answer(request, Verdict::Refused, why),
+            Ok(()) if !self.must_ask(now, flags) => {
+                let text = "no other node votes that could be relieved";
+                self.answer(request, Verdict::Refused, text);
+            }
+            Ok(()) => self.ask_for_term(now, request, true),
         }
     }
 

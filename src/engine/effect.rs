@@ -27,6 +27,9 @@ pub enum Effect {
     ///
     /// `regardless`: an operator's word stands for that of the nodes that cannot be asked.
     Acquire { op: OpId, regardless: bool },
+    /// Run the fence command for every other node that cannot be reached. `Done`: each was ended, and has not been met since; an
+    /// `Acquire` may do without it. Issued where an `Acquire` was refused for such nodes, and the chain shows no votes.
+    FencePeers { op: OpId },
     /// Make the newest known record durable here and in the validator's directory. Issued after `Acquire`, before the identity.
     InstallRecord { op: OpId, term: Term },
     /// Let votes pass under `term`, each after its commit.

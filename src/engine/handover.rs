@@ -110,16 +110,48 @@ impl Engine {
         }
     }
 
-    /// Begins what is planned where no leader slot is near. Where that is not known, one may be.
-    pub(super) fn try_plan(&mut self, now: Millis) {
+    /// What is known of a leader slot that is near, or may be. Where that is not known, one may be.
+    fn leader_slot_near(&self) -> Option<String> {
         let clear_slots = self.setup.timing.clear_slots;
-        let near = match (self.leads, self.own) {
+        match (self.leads, self.own) {
             (Leads::Never, _) => None,
             (Leads::At(next), Some(own)) if next >= own.slot.saturating_add(clear_slots) => None,
             (Leads::At(next), Some(_)) => Some(format!("the next one is {next}")),
             (Leads::At(_), None) => Some("the validator's slot is not known".into()),
             (Leads::Unknown, _) => Some("the leader schedule is not known".into()),
-        };
+        }
+    }
+
+    /// What stands against a handover between this node and the one that votes, or would, at this moment. Empty: nothing.
+    #[must_use]
+    pub fn against_handover(&self, now: Millis) -> Vec<String> {
+        let mut against = Vec::new();
+        if !self.setup.authority.passes {
+            return vec!["this authority knows no other node to hand over to".into()];
+        }
+        match self.stage {
+            Stage::Active(_) => {
+                against.extend(self.choose(now, None).err());
+                let clear_slots = self.setup.timing.clear_slots;
+                against.extend(self.leader_slot_near().map(|near| {
+                    format!("it would wait for {clear_slots} slots without a leader slot of this identity; {near}")
+                }));
+            }
+            Stage::Standby | Stage::Parked => {
+                against.extend(self.fit(now).err());
+                if self.voter(now).is_none() {
+                    against.push("no other node is known to vote".into());
+                }
+            }
+            _ => against.push(format!("this node is {}", self.role())),
+        }
+        against
+    }
+
+    /// Begins what is planned where no leader slot is near.
+    pub(super) fn try_plan(&mut self, now: Millis) {
+        let clear_slots = self.setup.timing.clear_slots;
+        let near = self.leader_slot_near();
         let Some(plan) = &mut self.planned else {
             return;
         };
@@ -152,7 +184,10 @@ impl Engine {
     pub(super) fn handover_deadline(&self) -> Option<(Millis, Reason)> {
         let planned = self.planned.as_ref().map(|plan| plan.until);
         let handed = self.awaited_vote();
-        let due = [planned, handed, self.wish].into_iter().flatten().min();
+        let due = [planned, handed, self.wish.map(|wish| wish.until)]
+            .into_iter()
+            .flatten()
+            .min();
         due.map(|at| (at, Reason::Handover))
     }
 
@@ -163,7 +198,7 @@ impl Engine {
         if self.awaited_vote().is_some_and(|until| until <= now) {
             self.handed_is_late(now);
         }
-        if self.wish.is_some_and(|until| until <= now) {
+        if self.wish.is_some_and(|wish| wish.until <= now) {
             self.wish_is_late(now);
         }
     }

@@ -175,4 +175,6 @@ pub struct PeerFacts {
     pub active_term: Option<Term>,
     /// Its operator wants it to vote.
     pub asks: bool,
+    /// And this node to restart its validator then.
+    pub relieves: bool,
 }

@@ -380,6 +380,7 @@ impl Engine {
             flags: PromoteFlags::default(),
             passed_by: None,
             step: PromoteStep::AwaitFirstVote,
+            fences: true,
             late: 0,
         };
         self.enter(now, Stage::Promoting(promotion), Cause::ChildUpHolding, "");

@@ -22,6 +22,7 @@
 //! Failures: a step that fails or is late is undone by taking the child off the identity ([`quiet`]); where that fails or
 //! is late as well the child is killed. The term is given back only with the child off the identity or dead.
 
+mod absent;
 mod admission;
 pub mod ballot;
 mod chain;
@@ -57,7 +58,7 @@ pub use setup::{AuthorityTraits, Setup, Timing};
 
 use state::{
     Chain, Child, Entered, Gate, Handed, Hold, Holder, Launch, OwnView, PeerView, Planned, Stage,
-    TransitionRef, Waiter,
+    TransitionRef, Waiter, Wish,
 };
 use std::collections::{BTreeMap, VecDeque};
 use table::Cause;
@@ -127,8 +128,8 @@ pub struct Engine {
     handed: Option<Handed>,
     /// The validator is restarted when the node that was handed the term votes.
     restarts_next: bool,
-    /// This standby asks the holder for the term until then.
-    wish: Option<Millis>,
+    /// This standby asks the holder for the term.
+    wish: Option<Wish>,
     leads: Leads,
     /// Promotions that came to nothing since the last vote.
     failures: u32,
@@ -144,6 +145,8 @@ pub struct Engine {
     paused_until: Option<Millis>,
     own: Option<OwnView>,
     peers: BTreeMap<NodeName, PeerView>,
+    /// Those that were heard, and are gone, since then.
+    absent: BTreeMap<NodeName, Millis>,
     chain: Chain,
     isolated_since: Option<Millis>,
     waiters: Vec<Waiter>,
@@ -211,6 +214,7 @@ impl Engine {
             paused_until: None,
             own: None,
             peers: BTreeMap::new(),
+            absent: BTreeMap::new(),
             chain: Chain::default(),
             isolated_since: None,
             waiters: Vec::new(),
@@ -392,6 +396,11 @@ impl Engine {
         self.pending = Some(op);
         self.step_deadline = Some((now.plus(self.setup.timing.step_ms), Reason::Step));
         self.out.push(effect(op));
+    }
+
+    /// Gives the outcome that was just asked for a deadline of its own.
+    fn await_outcome_until(&mut self, at: Millis) {
+        self.step_deadline = Some((at, Reason::Step));
     }
 
     /// Waits for something that is not an outcome.

@@ -6,7 +6,7 @@
 
 use super::ballot::{Ballot, Refusal};
 use super::values::{NodeName, Term};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -16,6 +16,8 @@ pub struct Pact {
     /// This process has taken the term of the ballot, and the right to the next one is still here.
     holds: bool,
     asking: Option<Asking>,
+    /// Those that were proven dead, and have not been met since. Like a right, a proof never outlives the process that has it.
+    dead: BTreeSet<NodeName>,
 }
 
 /// A term that the others are being asked for.
@@ -48,6 +50,7 @@ impl Pact {
             node,
             holds: false,
             asking: None,
+            dead: BTreeSet::new(),
         }
     }
 
@@ -121,9 +124,10 @@ impl Pact {
         }
     }
 
-    /// Begins to ask for a term above `seen`. `others` says of every other node whether it is there. `regardless` of those that are
-    /// not stands an operator's word, or proof of their death: the time it was given, in milliseconds of Unix time. It is the least
-    /// that the term may be, so that a later word, given to a node that had not heard of an earlier one, is above it.
+    /// Begins to ask for a term above `seen`. `others` says of every other node whether it is there. Those that are not may be dead
+    /// ([`Self::bury`]), or an operator's word stands for all of them, `regardless`. A term that passes over a node is at least
+    /// `unix_ms`, the time: one may have been taken there that nobody here has heard of, and the later of two is to be above the
+    /// earlier one.
     ///
     /// Each node takes terms of its own, those that leave its place among all nodes when divided by their number.
     ///
@@ -133,7 +137,8 @@ impl Pact {
         &mut self,
         others: &BTreeMap<NodeName, bool>,
         seen: Term,
-        regardless: Option<u64>,
+        unix_ms: u64,
+        regardless: bool,
     ) -> Result<Term, Barred> {
         let holder = self.ballot.holder.as_ref().filter(|_| !self.ballot.ended);
         if let Some(by) = holder.filter(|by| others.get(*by) == Some(&true)) {
@@ -146,12 +151,15 @@ impl Pact {
             let nodes = others.iter().filter(move |(_, there)| **there == is_there);
             nodes.map(|(name, _)| name.clone()).collect::<Vec<_>>()
         };
-        let away = named(false);
-        if !away.is_empty() && regardless.is_none() && !self.is_entitled() {
+        let mut away = named(false);
+        let passes_over = !away.is_empty() && !self.is_entitled();
+        away.retain(|node| !self.dead.contains(node));
+        if passes_over && !away.is_empty() && !regardless {
             return Err(Barred::Away(away));
         }
         let above = seen.max(self.ballot.term).0.saturating_add(1);
-        let term = self.own_term(others, above.max(regardless.unwrap_or(0)));
+        let least = if passes_over { unix_ms } else { 0 };
+        let term = self.own_term(others, above.max(least));
         self.asking = Some(Asking {
             term,
             under: self.ballot.clone(),
@@ -192,8 +200,14 @@ impl Pact {
         }
     }
 
+    /// `node` has ended for certain, since it was heard last: it had no time to begin anew and be promised something.
+    pub fn bury(&mut self, node: NodeName) {
+        self.dead.insert(node);
+    }
+
     /// `from` can be heard again: a term that is being asked for without it cannot be had without it any more.
     pub fn met(&mut self, from: &NodeName) {
+        self.dead.remove(from);
         if let Some(asking) = &mut self.asking {
             asking.refused = Some(format!("{from} is there again, and has not been asked"));
         }
@@ -283,7 +297,7 @@ mod tests {
     /// `a`, which holds a term that `b` has promised.
     fn holder() -> Pact {
         let mut pact = Pact::begin(node("a"), &Ballot::default());
-        let asked = pact.ask(&there(&[("b", true)]), Term(0), None);
+        let asked = pact.ask(&there(&[("b", true)]), Term(0), 0, false);
         assert_eq!(asked, Ok(Term(2)));
         pact.promised(Term(2), &node("b"));
         let ballot = pact.conclude().expect("a term");
@@ -295,10 +309,10 @@ mod tests {
     #[test]
     fn a_term_takes_the_promise_of_everybody_that_can_be_asked() {
         let mut pact = Pact::begin(node("a"), &Ballot::default());
-        let away = pact.ask(&there(&[("b", true), ("c", false)]), Term(0), None);
+        let away = pact.ask(&there(&[("b", true), ("c", false)]), Term(0), 0, false);
         assert_eq!(away, Err(Barred::Away(vec![node("c")])));
         let both = there(&[("b", true), ("c", true)]);
-        assert_eq!(pact.ask(&both, Term(4), None), Ok(Term(6)));
+        assert_eq!(pact.ask(&both, Term(4), 0, false), Ok(Term(6)));
         pact.promised(Term(6), &node("b"));
         pact.promised(Term(3), &node("c"));
         assert!(pact.is_open(), "an answer to another question");
@@ -309,10 +323,27 @@ mod tests {
     }
 
     #[test]
+    fn a_dead_node_is_done_without_until_it_is_met_again() {
+        let mut pact = Pact::begin(node("b"), &Ballot::held(Term(7), &node("a")));
+        let away = there(&[("a", false), ("c", false)]);
+        pact.bury(node("a"));
+        let barred = pact.clone().ask(&away, Term(7), 1_000, false);
+        assert_eq!(barred, Err(Barred::Away(vec![node("c")])), "the other one");
+        pact.bury(node("c"));
+        assert_eq!(
+            pact.clone().ask(&away, Term(7), 1_000, false),
+            Ok(Term(1_000))
+        );
+        pact.met(&node("a"));
+        let barred = pact.ask(&away, Term(7), 1_000, false);
+        assert_eq!(barred, Err(Barred::Away(vec![node("a")])));
+    }
+
+    #[test]
     fn the_word_of_an_operator_is_above_every_one_given_before() {
         let asks = |by: &str, other: &str, at: u64| {
             let mut pact = Pact::begin(node(by), &Ballot::held(Term(7), &node("a")));
-            pact.ask(&there(&[(other, false)]), Term(7), Some(at))
+            pact.ask(&there(&[(other, false)]), Term(7), at, true)
                 .map(|term| term.0)
         };
         assert_eq!(
@@ -320,7 +351,7 @@ mod tests {
             (Ok(1_001), Ok(1_002))
         );
         let mut pact = Pact::begin(node("b"), &Ballot::held(Term(7), &node("a")));
-        let held = pact.ask(&there(&[("a", true)]), Term(7), Some(1_000));
+        let held = pact.ask(&there(&[("a", true)]), Term(7), 1_000, true);
         assert!(matches!(held, Err(Barred::Held { .. })), "it is there");
     }
 
@@ -365,7 +396,7 @@ mod tests {
     fn of_two_that_ask_at_once_one_gives_way() {
         let asks = |name: &str, other: &str| {
             let mut pact = Pact::begin(node(name), &Ballot::default());
-            let term = pact.ask(&there(&[(other, true)]), Term(0), None);
+            let term = pact.ask(&there(&[(other, true)]), Term(0), 0, false);
             (pact, term.expect("asked"))
         };
         let ((a, high), (b, low)) = (asks("a", "b"), asks("b", "a"));

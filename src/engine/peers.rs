@@ -15,6 +15,7 @@ impl Engine {
             priority,
             active_term,
             asks,
+            relieves,
         } = facts;
         let view = PeerView {
             at: now,
@@ -22,6 +23,7 @@ impl Engine {
             priority,
             active_term,
         };
+        self.absent.remove(&node);
         self.peers.insert(node.clone(), view);
         self.see_successor_vote(now);
         if let (Some(theirs), Some(ours)) = (active_term, self.term())
@@ -33,12 +35,7 @@ impl Engine {
                 format!("{node} votes under term {theirs}, ours is {ours}"),
             );
         }
-        self.peer_wishes(now, node, asks);
-    }
-
-    /// A node that is there no more.
-    pub(super) fn peer_is_gone(&mut self, node: &NodeName) {
-        self.peers.remove(node);
+        self.peer_wishes(now, node, asks, relieves);
     }
 
     /// The other node that votes, as it said itself lately.

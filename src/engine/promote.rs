@@ -32,6 +32,7 @@ impl Engine {
                 flags,
                 passed_by,
                 step,
+                fences: flags.accept_double_vote_risk,
                 late: 0,
             }),
             cause,
@@ -72,9 +73,17 @@ impl Engine {
                 self.claimed = false;
                 self.refused(now, &why);
             }
-            (PromoteStep::Acquire, Outcome::Unsafe(why)) => {
-                self.claimed = false;
-                self.failure.0 = Verdict::Unsafe;
+            (PromoteStep::Acquire, Outcome::Unsafe(why)) => self.term_is_unsafe(now, &why),
+            (PromoteStep::Fence, Outcome::Done) => {
+                self.failure.0 = Verdict::Refused;
+                self.acquire(now);
+            }
+            (PromoteStep::Fence, other) => {
+                let why = format!(
+                    "{}; where those nodes are certainly off: `supervisor ctl promote --accept-double-vote-risk`",
+                    other.sentence()
+                );
+                self.page(format!("the fence command gave no proof: {why}"));
                 self.refused(now, &why);
             }
             (PromoteStep::Install(held), Outcome::Durable(mark)) => {
@@ -247,7 +256,7 @@ impl Engine {
     }
 
     /// Nothing was granted, and nothing has changed; but a term that was passed to this node must not stay here unused.
-    fn refused(&mut self, now: Millis, why: &str) {
+    pub(super) fn refused(&mut self, now: Millis, why: &str) {
         if matches!(
             &self.stage,
             Stage::Promoting(Promotion {
@@ -334,7 +343,7 @@ impl Engine {
         }
     }
 
-    fn set_promote(&mut self, step: PromoteStep) {
+    pub(super) fn set_promote(&mut self, step: PromoteStep) {
         if let Stage::Promoting(promotion) = &mut self.stage {
             promotion.step = step;
         }
@@ -346,6 +355,7 @@ pub(super) fn step_name(step: PromoteStep) -> &'static str {
     match step {
         PromoteStep::AwaitEarlierSwitch => "waiting for the earlier change of identity",
         PromoteStep::Acquire => "acquiring the term",
+        PromoteStep::Fence => "running the fence command",
         PromoteStep::Install(_) => "installing the record",
         PromoteStep::OpenGate(..) => "opening the gate",
         PromoteStep::TakeIdentity => "setting the staked identity",

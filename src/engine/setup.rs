@@ -11,6 +11,8 @@ pub struct Setup {
     pub automatic: bool,
     /// Place among the standbys: 0 takes over first.
     pub rank: u32,
+    /// By when the command has ended that ends nodes out of reach, in milliseconds; `None`: there is none.
+    pub fence_ms: Option<u64>,
     pub timing: Timing,
 }
 

@@ -112,6 +112,8 @@ pub(super) struct Promotion {
     /// The node that passed the term, and gets it back if this fails.
     pub(super) passed_by: Option<NodeName>,
     pub(super) step: PromoteStep,
+    /// The fence command was asked for, or is not to be: once is enough.
+    pub(super) fences: bool,
     /// How often its first vote was reported late.
     pub(super) late: u32,
 }
@@ -133,6 +135,8 @@ pub(super) enum PromoteStep {
     /// The switch of an earlier demotion has not shown yet.
     AwaitEarlierSwitch,
     Acquire,
+    /// Those that cannot be asked for the term are being ended.
+    Fence,
     Install(TermHeld),
     OpenGate(TermHeld, RecordDurable),
     TakeIdentity,
@@ -299,6 +303,15 @@ pub(super) struct Planned {
     pub(super) wished: bool,
     /// What was told of last, of what it waits for.
     pub(super) told: Option<String>,
+}
+
+/// What an operator wants of the node that votes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Wish {
+    /// It is asked for its term until then.
+    pub(super) until: Millis,
+    /// And is to restart its validator when this node votes.
+    pub(super) restarts: bool,
 }
 
 /// A term that another node was given.

@@ -198,12 +198,15 @@ impl Engine {
         if self.setup.authority.alone {
             return self.reclaims.then_some((earliest, Reason::Takeover));
         }
-        let Holder::Nobody { since } = self.holder else {
+        // An identity that has never voted waits for an operator's word.
+        if !self.has_voted || self.claimed {
             return None;
+        }
+        let Holder::Nobody { since } = self.holder else {
+            return self.fence_deadline();
         };
         let told = !self.setup.automatic && self.told_of_absence == Some(since);
-        // An identity that has never voted waits for an operator's word.
-        let may = self.has_voted && !told && !self.claimed && self.isolated_since.is_none();
+        let may = !told && self.isolated_since.is_none();
         let wait_ms =
             u64::from(self.setup.rank).saturating_mul(self.setup.timing.takeover_stagger_ms);
         may.then(|| (since.plus(wait_ms).max(earliest), Reason::Takeover))
@@ -222,12 +225,22 @@ impl Engine {
         if self.takeover_deadline().is_none_or(|(at, _)| at > now) {
             return;
         }
-        match self.holder {
-            Holder::Nobody { since } if !self.setup.automatic && !self.setup.authority.alone => {
-                self.told_of_absence = Some(since);
-                self.page("nobody holds the term, and this standby would take over now were failover.mode not \"manual\": `supervisor ctl promote` lets it vote");
-            }
-            _ => self.promote(now, Cause::HolderGone, PromoteFlags::default(), None),
+        let alone = self.setup.authority.alone;
+        let (cause, since) = match (&self.holder, self.holder_gone_at()) {
+            (Holder::Nobody { since }, _) => (Cause::HolderGone, Some(*since)),
+            (_, Some(gone_at)) if !alone => (Cause::HolderSilent, Some(gone_at)),
+            _ => (Cause::HolderGone, None),
+        };
+        if !self.setup.automatic && !alone {
+            self.told_of_absence = since;
+            let what = match cause {
+                Cause::HolderSilent => {
+                    "the holder is out of reach and its votes have ended, and this standby would run the fence command"
+                }
+                _ => "nobody holds the term, and this standby would take over",
+            };
+            return self.page(format!("{what} now were failover.mode not \"manual\": `supervisor ctl promote` lets it vote"));
         }
+        self.promote(now, cause, PromoteFlags::default(), None);
     }
 }

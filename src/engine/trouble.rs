@@ -48,7 +48,7 @@ impl Engine {
                 self.judge_cluster(now, asked, advancing, failed, own_advancing);
             }
             Observation::Peer(facts) => self.peer_says(now, facts),
-            Observation::PeerGone(node) => self.peer_is_gone(&node),
+            Observation::PeerGone(node) => self.peer_is_gone(now, &node),
             Observation::Leads(leads) => self.leads(now, leads),
         }
     }

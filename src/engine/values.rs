@@ -175,6 +175,8 @@ pub enum Command {
     Pause { until: Millis },
     /// Restart the validator in place.
     Restart,
+    /// Vote here in place of the node that votes, which restarts its validator then.
+    Relieve,
 }
 
 /// What an operator vouches for in a promotion.

@@ -63,6 +63,12 @@ impl Engine {
         !self.compared && self.child_identity() == Some(Identity::Staked)
     }
 
+    /// Silence at the gate before it closes in a demotion, in milliseconds.
+    #[must_use]
+    pub fn gate_quiet_ms(&self) -> u64 {
+        self.setup.timing.gate_quiet_ms
+    }
+
     /// The last record that went through the gate.
     #[must_use]
     pub fn last_committed(&self) -> Option<RecordMark> {

@@ -2,7 +2,7 @@
 //! another node's wish is here as well.
 
 use super::Engine;
-use super::state::{Holder, Planned, Stage, Want};
+use super::state::{Holder, Planned, Stage, Want, Wish};
 use super::table::Cause;
 use super::values::{Millis, NodeName, PromoteFlags, RequestId, Verdict};
 
@@ -11,6 +11,12 @@ impl Engine {
     #[must_use]
     pub fn asks_for_term(&self) -> bool {
         self.wish.is_some()
+    }
+
+    /// Whether the holder is to restart its validator when it has handed over.
+    #[must_use]
+    pub fn relieves(&self) -> bool {
+        self.wish.is_some_and(|wish| wish.restarts)
     }
 
     /// Whether a promotion is the other node's to begin: it has the term, and votes. Who takes the risk of two does not ask.
@@ -23,11 +29,14 @@ impl Engine {
     }
 
     /// An operator wants this standby to vote while another node does: that one is asked to hand over.
-    pub(super) fn ask_for_term(&mut self, now: Millis, request: RequestId) {
+    pub(super) fn ask_for_term(&mut self, now: Millis, request: RequestId, restarts: bool) {
         self.await_for(request, Want::Vote);
         let timing = &self.setup.timing;
         let patience_ms = timing.clear_within_ms.saturating_add(timing.promote_ms);
-        self.wish = Some(now.plus(patience_ms));
+        self.wish = Some(Wish {
+            until: now.plus(patience_ms),
+            restarts,
+        });
         let asked = match self.voter(now) {
             Some(node) => format!("asking {node}, which votes, to hand over"),
             None => "asking the holder to hand over".into(),
@@ -50,12 +59,13 @@ impl Engine {
     }
 
     /// A voter hands over to a node that wishes for it, until that one takes it back.
-    pub(super) fn peer_wishes(&mut self, now: Millis, node: NodeName, asks: bool) {
+    pub(super) fn peer_wishes(&mut self, now: Millis, node: NodeName, asks: bool, relieves: bool) {
         let votes = matches!(self.stage, Stage::Active(_));
         if asks && votes && self.planned.is_none() && self.choose(now, Some(&node)).is_ok() {
             let detail = format!("{node} asks for it");
             self.planned = Some(Planned {
                 wished: true,
+                restarts: relieves,
                 ..self.plan(now, node, detail)
             });
             return self.try_plan(now);

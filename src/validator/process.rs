@@ -20,7 +20,7 @@ use super::gate::{Filter, Listener, pass_fd};
 use crate::engine::Exit;
 
 /// Variables that are the supervisor's own business with its service manager.
-const STRIPPED: [&str; 5] = [
+pub const STRIPPED: [&str; 5] = [
     "NOTIFY_SOCKET",
     "WATCHDOG_USEC",
     "WATCHDOG_PID",

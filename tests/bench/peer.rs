@@ -61,6 +61,7 @@ pub(crate) fn measure(dir: &Path, table: &mut Table) -> Result<(), AnyError> {
             cert: dir.join(format!("{}.pem", names[at])),
             key: dir.join(format!("{}-key.pem", names[at])),
             on_loss: OnLoss::Hold,
+            fence: None,
             nodes: nodes.clone(),
         };
         let surroundings = Surroundings {

@@ -7,6 +7,7 @@
 mod budget;
 mod choice;
 mod etcd_servers;
+mod fence;
 mod found_out;
 mod handover;
 mod lab;
@@ -16,6 +17,7 @@ mod pair;
 mod pause;
 mod peer;
 mod processes;
+mod rolling;
 mod scene;
 mod silence;
 mod small_disk;

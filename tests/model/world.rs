@@ -215,6 +215,10 @@ impl World {
                 Some(to) => self.enqueue(node, op, Call::Pass { term, to }),
                 None => self.later(node, Input::Done(op, Outcome::Refused("it is gone".into()))),
             },
+            Effect::FencePeers { op } => {
+                let why = "there is no fence command".into();
+                self.later(node, Input::Done(op, Outcome::Refused(why)));
+            }
             Effect::ConfirmTerm { op, term } => self.enqueue(node, op, Call::Confirm { term }),
             Effect::Spawn { op } => {
                 self.nodes[node].child = Some(Child::new());
@@ -350,5 +354,6 @@ fn peer(node: usize) -> Input {
         priority: 0,
         active_term: None,
         asks: false,
+        relieves: false,
     }))
 }

@@ -2,7 +2,7 @@
 
 use crate::mistake::Mistake;
 use crate::world::{Action, Claim, Message, Other, Place, Process, World, index, name};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use validator_supervisor::engine::ballot::Ballot;
 use validator_supervisor::engine::pact::Pact;
 use validator_supervisor::engine::values::Term;
@@ -28,10 +28,16 @@ impl World {
             Action::End(node, heir) => self.end(node, heir),
             Action::Crash(node) => {
                 self.faults += 1;
-                self.nodes[node].process = None;
-                // A process that ends closes its links: what it sent may still arrive.
-                for other in (0..self.nodes.len()).filter(|other| *other != node) {
-                    self.part(node, other);
+                self.die(node);
+            }
+            Action::Fence(by, node) => {
+                self.faults += 1;
+                if !self.makes(Mistake::DeathBelieved) {
+                    self.die(node);
+                }
+                if let Some(process) = self.process_mut(by) {
+                    process.pact.bury(name(node));
+                    process.buried.insert(node);
                 }
             }
             Action::Start(node) => self.start(node),
@@ -50,6 +56,14 @@ impl World {
             }
             Action::Join(one, other) => self.join(one, other),
             Action::Write(node) => self.write(node),
+        }
+    }
+
+    fn die(&mut self, node: usize) {
+        self.nodes[node].process = None;
+        // A process that ends closes its links: what it sent may still arrive.
+        for other in (0..self.nodes.len()).filter(|other| *other != node) {
+            self.part(node, other);
         }
     }
 
@@ -76,7 +90,7 @@ impl World {
 
     fn ask(&mut self, node: usize, regardless: bool) {
         self.asks += 1;
-        let time = regardless.then(|| 100 * u64::from(self.asks));
+        let time = 100 * u64::from(self.asks);
         let forget = self.makes(Mistake::AwayForgotten);
         let keeps =
             self.makes(Mistake::HolderKeepsTheRight) || self.makes(Mistake::RightKeptAfterAPromise);
@@ -97,7 +111,7 @@ impl World {
             })
             .filter(|(_, there)| *there || !careless)
             .collect();
-        let Ok(term) = process.pact.ask(&others, Term(record.0), time) else {
+        let Ok(term) = process.pact.ask(&others, Term(record.0), time, regardless) else {
             return;
         };
         for other in self.heard_by(node) {
@@ -213,6 +227,7 @@ impl World {
         self.nodes[node].process = Some(Process {
             pact,
             hears: BTreeMap::new(),
+            buried: BTreeSet::new(),
             vote: None,
             unwritten: None,
             unkept: None,
@@ -226,6 +241,7 @@ impl World {
         self.links.remove(&(other, one));
         for (from, to) in [(one, other), (other, one)] {
             let (own, theirs) = (self.nodes[from].record, self.nodes[to].record);
+            let keeps_proof = self.makes(Mistake::ProofKept);
             if let Some(process) = self.process_mut(from) {
                 let known = Other {
                     record: theirs,
@@ -234,6 +250,9 @@ impl World {
                 };
                 process.hears.insert(to, known);
                 process.pact.met(&name(to));
+                if process.buried.remove(&to) && keeps_proof {
+                    process.pact.bury(name(to));
+                }
             }
             if !self.makes(Mistake::RecordForgotten) {
                 self.bring_up_to_date(from, to, theirs);

@@ -60,6 +60,15 @@ impl World {
         }
         if self.faults < bound.faults {
             out.push(Action::Crash(node));
+            let others = (0..self.nodes.len()).filter(|other| *other != node);
+            let silent = others.filter(|other| {
+                !process.hears.contains_key(other) && !process.buried.contains(other)
+            });
+            out.extend(
+                silent
+                    .filter(|_| !self.alone)
+                    .map(|other| Action::Fence(node, other)),
+            );
         }
     }
 

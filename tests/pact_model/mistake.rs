@@ -19,10 +19,11 @@ pub(crate) enum Mistake {
     VoteAfterTheEnd,
     TermTakenBeforeTheDisk,
     DeathBelieved,
+    ProofKept,
 }
 
 impl Mistake {
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::EndedBeforeTheRecord,
         Self::HolderKeepsTheRight,
         Self::RightKeptAfterAPromise,
@@ -38,6 +39,7 @@ impl Mistake {
         Self::VoteAfterTheEnd,
         Self::TermTakenBeforeTheDisk,
         Self::DeathBelieved,
+        Self::ProofKept,
     ];
 
     /// What is wrong.
@@ -64,6 +66,7 @@ impl Mistake {
             Self::VoteAfterTheEnd => "a vote that waited leaves after its term was ended",
             Self::TermTakenBeforeTheDisk => "a term is used before the ballot is on the disk",
             Self::DeathBelieved => "a node that is not heard is taken for dead",
+            Self::ProofKept => "the proof of a death counts on when the node is back",
         }
     }
 
@@ -82,6 +85,7 @@ impl Mistake {
             Self::AckBeforeTheDisk | Self::VoteBeforeTheAck | Self::DeathBelieved => {
                 Bound::new(2, 2, 3, 2)
             }
+            Self::ProofKept => Bound::new(2, 1, 3, 2),
             _ => Bound::new(2, 2, 3, 3).alone(),
         }
     }

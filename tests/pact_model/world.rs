@@ -2,7 +2,7 @@
 
 use crate::bound::Bound;
 use crate::mistake::Mistake;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use validator_supervisor::engine::ballot::Ballot;
 use validator_supervisor::engine::pact::Pact;
 use validator_supervisor::engine::values::{NodeName, Term};
@@ -44,6 +44,8 @@ pub(crate) struct Process {
     pub(crate) pact: Pact,
     /// What it knows of each node that it hears.
     pub(crate) hears: BTreeMap<usize, Other>,
+    /// Those that it has had ended.
+    pub(crate) buried: BTreeSet<usize>,
     /// A record that is being committed: its place, and whether it is on this disk.
     pub(crate) vote: Option<(Place, bool)>,
     /// Acknowledged or promised, and not on the disk yet: by a mistake.
@@ -86,8 +88,10 @@ pub(crate) enum Action {
     /// The first message from one to the other arrives.
     Deliver(usize, usize),
     Ask(usize),
-    /// As an heir of a node that was switched off.
+    /// By the word of an operator that the nodes it does not hear are off.
     AskRegardless(usize),
+    /// The first one has the other ended by the fence command.
+    Fence(usize, usize),
     /// The asking ends: with all answers, or because its time is over.
     Conclude(usize),
     BeginVote(usize),
@@ -157,6 +161,7 @@ impl World {
                 process: Some(Process {
                     pact,
                     hears: others.map(|at| (at, other.clone())).collect(),
+                    buried: BTreeSet::new(),
                     vote: None,
                     unwritten: None,
                     unkept: None,

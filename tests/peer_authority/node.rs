@@ -69,6 +69,7 @@ impl Set {
             cert: self.file(&format!("{name}.pem")),
             key: self.file(&format!("{name}-key.pem")),
             on_loss: self.on_loss,
+            fence: None,
             nodes: nodes
                 .map(|(name, wire)| PeerNode {
                     name: name.clone(),

@@ -66,6 +66,7 @@ impl Node {
             authority,
             automatic: true,
             rank: index as u32,
+            fence_ms: None,
             timing,
         };
         Self {

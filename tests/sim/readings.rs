@@ -85,6 +85,7 @@ impl World {
                 priority: 0,
                 active_term: sup.engine.term().filter(|_| role == Role::Active),
                 asks,
+                relieves: sup.engine.relieves(),
             });
             self.after(
                 10,

@@ -171,6 +171,10 @@ impl World {
                 self.ask_admin(node, life, op, Admin::Identity(to, require))
             }
             Effect::Acquire { op, .. } => self.acquire(node, op),
+            Effect::FencePeers { op } => {
+                let why = "there is no fence command".into();
+                self.done(node, life, op, 1, Outcome::Refused(why));
+            }
             Effect::InstallRecord { op, .. } => self.install(node, life, op),
             Effect::OpenGate { op, term } => {
                 let n = &mut self.nodes[node];

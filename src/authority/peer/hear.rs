@@ -73,6 +73,7 @@ impl Node {
         if let Some(before) = other.link.replace(Arc::clone(link)) {
             before.close();
         }
+        other.met += 1;
         other.record = hello.record;
         other.due = due;
         other.in_step = due <= hello.record;

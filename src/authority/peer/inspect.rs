@@ -4,6 +4,7 @@ use super::tls;
 use crate::authority::files::{Finding, Grade, certificate, exposed};
 use crate::config::PeerConfig;
 use crate::engine::values::NodeName;
+use nix::unistd::{AccessFlags, access};
 
 /// What can be told of the files.
 #[must_use]
@@ -19,6 +20,9 @@ pub fn files(config: &PeerConfig, node: &NodeName) -> Vec<Finding> {
     if let Err(error) = tls::check(config, node) {
         findings.push((Grade::Bad, error.to_string()));
     }
+    if let Some(fence) = &config.fence {
+        findings.extend(fence.command.first().and_then(|program| unusable(program)));
+    }
     if findings.is_empty() {
         let others = config.nodes.iter().filter(|other| other.name != node.0);
         let others: Vec<&str> = others.map(|other| other.name.as_str()).collect();
@@ -26,4 +30,14 @@ pub fn files(config: &PeerConfig, node: &NodeName) -> Vec<Finding> {
         findings.push((Grade::Good, said));
     }
     findings
+}
+
+/// A command that cannot be run would be found out when it is needed.
+fn unusable(program: &str) -> Option<Finding> {
+    let why = access(program, AccessFlags::X_OK).err()?;
+    let said = format!(
+        "peer.fence[0] = {program:?} cannot be run: {}; check the path and its mode",
+        why.desc()
+    );
+    Some((Grade::Bad, said))
 }

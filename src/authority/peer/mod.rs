@@ -13,6 +13,7 @@
 //! each link ([`connect`]). What a message does is in [`hear`], a vote in [`vote`], the term in [`term`].
 
 mod ballot_file;
+mod burial;
 mod connect;
 mod hear;
 pub mod inspect;
@@ -36,6 +37,8 @@ use crate::engine::pact::Pact;
 use crate::engine::values::{NodeName, RecordMark, Term};
 use ballot_file::BallotFile;
 use node::Node;
+
+pub use burial::Absent;
 
 /// Why this authority cannot be started.
 #[derive(Debug, thiserror::Error)]
@@ -139,6 +142,19 @@ impl Peer {
     /// Nothing is certain.
     pub fn confirm(&self, term: Term, within: Duration) -> Result<bool, Fault> {
         self.0.confirm(term, within)
+    }
+
+    /// The other nodes that are out of reach.
+    #[must_use]
+    pub fn absent(&self) -> Vec<Absent> {
+        self.0.absent()
+    }
+
+    /// This one was ended for certain, after it was found absent: terms are taken without it until it is heard again. `false`: it
+    /// was heard meanwhile, and nothing is certain.
+    #[must_use]
+    pub fn bury(&self, absent: &Absent) -> bool {
+        self.0.bury(absent)
     }
 
     /// Ends the links, as the last thing of all.

@@ -64,6 +64,8 @@ pub(super) struct Inner {
 #[derive(Debug)]
 pub(super) struct Other {
     pub(super) link: Option<Arc<Link>>,
+    /// How often its link has come up.
+    pub(super) met: u64,
     /// The newest record on its disk, as it said over this link.
     pub(super) record: Option<Place>,
     /// It has the newest record of when the link came up: votes wait for it from here on.
@@ -86,6 +88,7 @@ impl Node {
     ) -> Self {
         let other = || Other {
             link: None,
+            met: 0,
             record: None,
             in_step: false,
             due: None,

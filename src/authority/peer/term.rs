@@ -24,7 +24,7 @@ impl Node {
             .map(|(name, other)| (name.clone(), other.is_there()))
             .collect();
         let seen = self.newest_term(&state);
-        let asked = state.pact.ask(&others, seen, regardless.then(unix_ms));
+        let asked = state.pact.ask(&others, seen, unix_ms(), regardless);
         let term = asked.map_err(|barred| self.in_words(&state, barred))?;
         self.ask_others(&state, term);
         while state.pact.is_open() && Instant::now() < until {

@@ -57,36 +57,79 @@ fn peers_that_cannot_work_are_refused() {
     let table = [
         (
             "[]",
-            "line 12: peer.nodes names no node other than this one (fra-1)",
+            "line 14: peer.nodes names no node other than this one (fra-1)",
         ),
         (
             r#"[{ name = "fra-1", address = "h:1" }]"#,
-            "line 12: peer.nodes names no node other than this one (fra-1)",
+            "line 14: peer.nodes names no node other than this one (fra-1)",
         ),
         (
             r#"[{ name = "a", address = "h:1" }, { name = "a", address = "h:2" }]"#,
-            r#"line 12: peer.nodes[1].name = "a" is there twice"#,
+            r#"line 14: peer.nodes[1].name = "a" is there twice"#,
         ),
         (
             r#"[{ name = "a/b", address = "h:1" }]"#,
-            r#"line 12: peer.nodes[0].name = "a/b" cannot be used; expected a name of 1 to 63 letters, digits, '.', '_' and '-'"#,
+            r#"line 14: peer.nodes[0].name = "a/b" cannot be used; expected a name of 1 to 63 letters, digits, '.', '_' and '-'"#,
         ),
         (
             r#"[{ name = "a", address = "h" }]"#,
-            r#"line 12: peer.nodes[0].address = "h" is not HOST:PORT, such as "10.0.0.2:7400""#,
+            r#"line 14: peer.nodes[0].address = "h" is not HOST:PORT, such as "10.0.0.2:7400""#,
         ),
         (
             r#"[{ name = "a", addr = "h:1" }]"#,
-            "2 problems\n  line 12: unknown key peer.nodes[0].addr = \"h:1\"; expected name and address\n  line 12: peer.nodes[0].address is missing",
+            "2 problems\n  line 14: unknown key peer.nodes[0].addr = \"h:1\"; expected name and address\n  line 14: peer.nodes[0].address is missing",
         ),
         (
             r#"["a"]"#,
-            r#"line 12: peer.nodes[0] = "a" is a string; expected a table { name = "…", address = "…" }"#,
+            r#"line 14: peer.nodes[0] = "a" is a string; expected a table { name = "…", address = "…" }"#,
         ),
     ];
     for (list, expected) in table {
         assert_eq!(nodes(list), expected);
     }
+}
+
+#[test]
+fn a_fence_command_that_cannot_work_is_refused() {
+    let fence = |lines: &str| {
+        let set = PEER.lines().filter(|line| line.starts_with("fence"));
+        let set: Vec<_> = set.collect();
+        complaint(&PEER.replace(&set.join("\n"), lines))
+    };
+    let table = [
+        ("fence = []", "line 12: peer.fence = [] names no program"),
+        (
+            r#"fence = ["power-off {node}"]"#,
+            r#"line 12: peer.fence[0] = "power-off {node}" is not the absolute path of a program; there is no shell"#,
+        ),
+        (
+            r#"fence_within = "10s""#,
+            "line 12: peer.fence_within is set alone: set peer.fence to the command that ends another node, or leave both out",
+        ),
+        (
+            "fence = [\"/bin/off\", \"{node}\"]\nfence_within = \"11m\"",
+            r#"line 13: peer.fence_within = "11m" is out of range; expected 1s to 10m"#,
+        ),
+        (
+            r#"fence = "/bin/off""#,
+            r#"line 12: peer.fence = "/bin/off" is a string; expected an array of strings, such as ["/usr/local/sbin/power-off", "{node}"]"#,
+        ),
+    ];
+    for (lines, expected) in table {
+        assert_eq!(fence(lines), expected);
+    }
+    let line = PEER.lines().last().unwrap_or_default();
+    let third = line.replace("]", ", { name = \"lon-1\", address = \"lon:7400\" }]");
+    let three = PEER.replace(line, &third);
+    assert_eq!(
+        load(&three).config.peer.map(|peer| peer.nodes.len()),
+        Some(3)
+    );
+    let same = three.replace(", \"{node}\", \"{address}\"", "");
+    assert_eq!(
+        complaint(&same),
+        "line 12: peer.fence is the same for every node: say which one is to be ended by {node} or {address} in an argument"
+    );
 }
 
 #[test]
@@ -99,7 +142,7 @@ fn sections_that_contradict_each_other_are_refused() {
     let local = "[authority]\nkind = \"local\"\n";
     assert_eq!(
         complaint(&format!("{PEER}{local}")),
-        "line 14: authority.kind = \"local\" is for a single node: remove [peer] and [authority.etcd], or set the kind to \"peer\" or \"etcd\""
+        "line 16: authority.kind = \"local\" is for a single node: remove [peer] and [authority.etcd], or set the kind to \"peer\" or \"etcd\""
     );
 }
 

@@ -13,7 +13,6 @@ use super::{Client, ClientError, Outcome};
 use crate::ctl::render;
 use crate::ctl::status::Status;
 use crate::ctl::time::Timestamp;
-use crate::ctl::wire::{Reply, Request};
 
 /// Cursor home (ECMA-48 CUP), and erase to the end of the line (EL) and of the screen (ED).
 const HOME: &str = "\x1b[H";
@@ -33,9 +32,9 @@ pub(super) fn repeat(
 ) -> Result<Outcome, ClientError> {
     let mut last = None;
     loop {
-        let seen = match client.ask(&Request::Status {}) {
-            Ok(Reply::Status { status }) => Ok(*status),
-            Ok(_) => return Err(ClientError::Unexpected),
+        let seen = match client.status() {
+            Ok(status) => Ok(status),
+            Err(ClientError::Unexpected) => return Err(ClientError::Unexpected),
             Err(ClientError::Interrupted) => return Ok(Outcome::Done),
             // Nothing to watch to begin with. Later on it may come back.
             Err(error) if last.is_none() => return Err(error),

@@ -1,5 +1,6 @@
 //! Tests of the engine: exact lists of effects, in words.
 
+mod absent;
 mod chain;
 mod demoting;
 mod dying;
@@ -7,6 +8,7 @@ mod fencing;
 mod handover;
 mod operators;
 mod promoting;
+mod relieving;
 mod starting;
 mod stopping;
 mod troubles;
@@ -76,6 +78,7 @@ pub(super) fn setup(alone: bool) -> Setup {
         authority,
         automatic: true,
         rank: 0,
+        fence_ms: None,
         timing,
     }
 }
@@ -267,6 +270,7 @@ pub(super) fn peer(node: &str, ready: bool) -> PeerFacts {
         priority: 100,
         active_term: None,
         asks: false,
+        relieves: false,
     }
 }
 
@@ -279,6 +283,7 @@ fn step_op(effect: &Effect) -> Option<OpId> {
         | Effect::Unmute { op }
         | Effect::SetIdentity { op, .. }
         | Effect::Acquire { op, .. }
+        | Effect::FencePeers { op }
         | Effect::InstallRecord { op, .. }
         | Effect::OpenGate { op, .. }
         | Effect::CloseGate { op, .. }
@@ -309,6 +314,7 @@ fn words(effect: &Effect) -> String {
         }
         Effect::SetIdentity { to, .. } => format!("identity {}", to.name()),
         Effect::Acquire { .. } => "acquire".into(),
+        Effect::FencePeers { .. } => "fence".into(),
         Effect::InstallRecord { term, .. } => format!("install for {term}"),
         Effect::OpenGate { term, .. } => format!("open gate {term}"),
         Effect::CloseGate { quiet_ms, .. } => format!("close gate after {quiet_ms}"),

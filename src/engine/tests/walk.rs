@@ -57,6 +57,7 @@ fn observation(dice: &mut Dice) -> Observation {
         4 => Observation::Peer(PeerFacts {
             active_term: Some(Term(dice.roll(9))).filter(|_| dice.roll(4) == 0),
             asks: dice.roll(4) == 0,
+            relieves: dice.roll(2) == 0,
             ..peer("b", dice.roll(2) == 0)
         }),
         5 => Observation::Leads(match dice.roll(3) {

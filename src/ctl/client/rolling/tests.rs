@@ -1,0 +1,124 @@
+use super::*;
+use crate::ctl::status::{AuthorityStatus, GateStatus, RecordStatus, ValidatorStatus};
+use crate::ctl::time::Timestamp;
+
+fn peer(role: Option<Role>, starts: u64) -> PeerStatus {
+    PeerStatus {
+        node: "b".into(),
+        role,
+        healthy: Some(true),
+        slots_behind: Some(0),
+        record_slot: None,
+        version: None,
+        starts: Some(starts),
+        seen_ms: Some(10),
+        paused_until: None,
+    }
+}
+
+fn status(role: Role, peers: Vec<PeerStatus>) -> Status {
+    Status {
+        node: "a".into(),
+        identity: None,
+        vote_account: None,
+        role,
+        since: Timestamp::from_unix_ms(0),
+        term: None,
+        reason: String::new(),
+        authority: AuthorityStatus {
+            kind: "peer".into(),
+            holder: None,
+            healthy: Some(true),
+            lease_left_ms: None,
+        },
+        record: RecordStatus::default(),
+        gate: GateStatus::default(),
+        validator: ValidatorStatus {
+            healthy: Some(true),
+            ..ValidatorStatus::default()
+        },
+        peers,
+        paused_until: None,
+        next_leader_slot: None,
+    }
+}
+
+fn begin(role: Role, other: PeerStatus) -> Result<Pair, String> {
+    Pair::begin(&status(role, vec![other]))
+}
+
+#[test]
+fn it_begins_with_one_that_votes_and_one_that_stands_by_and_nothing_else() {
+    let pair = begin(Role::Active, peer(Some(Role::Standby), 3)).unwrap();
+    assert_eq!((pair.voted, pair.other_starts), (true, 3));
+    assert!(
+        !begin(Role::Standby, peer(Some(Role::Active), 3))
+            .unwrap()
+            .voted
+    );
+    for (this, other) in [
+        (Role::Active, Some(Role::CatchingUp)),
+        (Role::Parked, Some(Role::Active)),
+        (Role::Standby, Some(Role::Standby)),
+        (Role::Active, None),
+    ] {
+        assert!(begin(this, peer(other, 1)).is_err(), "{this} {other:?}");
+    }
+    let sick = PeerStatus {
+        healthy: None,
+        ..peer(Some(Role::Standby), 1)
+    };
+    let why = begin(Role::Active, sick).unwrap_err();
+    assert_eq!(why, "the validator of b is not healthy");
+    let paused = PeerStatus {
+        paused_until: Some(Timestamp::from_unix_ms(1)),
+        ..peer(Some(Role::Standby), 1)
+    };
+    assert!(
+        begin(Role::Active, paused)
+            .unwrap_err()
+            .contains("b is paused")
+    );
+    let three = status(Role::Active, vec![peer(None, 1), peer(None, 1)]);
+    assert!(Pair::begin(&three).unwrap_err().contains("knows 2 others"));
+}
+
+#[test]
+fn the_identity_comes_back_to_where_it_was() {
+    assert_eq!(steps(true).last(), Some(&Step::AwaitOther));
+    assert_eq!(steps(false).last(), Some(&Step::HandBack));
+}
+
+#[test]
+fn the_other_one_is_back_when_it_has_started_anew_and_stands_by() {
+    let pair = begin(Role::Active, peer(Some(Role::Standby), 3)).unwrap();
+    let look = |role, starts| {
+        let status = status(Role::Active, vec![peer(role, starts)]);
+        pair.look(Step::AwaitOther, &status)
+    };
+    assert_eq!(
+        look(Some(Role::Standby), 3),
+        Look::NotYet,
+        "before it began"
+    );
+    assert_eq!(look(Some(Role::CatchingUp), 4), Look::NotYet);
+    assert_eq!(look(None, 4), Look::NotYet);
+    assert_eq!(look(Some(Role::Standby), 4), Look::Ready);
+    assert_eq!(
+        look(Some(Role::Standby), 1),
+        Look::Ready,
+        "its supervisor too"
+    );
+    assert!(matches!(look(Some(Role::Parked), 4), Look::Wrong(_)));
+    let nobody = status(Role::Standby, vec![peer(Some(Role::Standby), 4)]);
+    assert_eq!(pair.look(Step::AwaitOther, &nobody), Look::NotYet);
+}
+
+#[test]
+fn a_pair_is_well_while_one_votes_and_both_are_heard() {
+    let well = |this, other| is_well(&status(this, vec![peer(other, 1)]));
+    assert!(well(Role::Active, Some(Role::Starting)));
+    assert!(well(Role::CatchingUp, Some(Role::Active)));
+    assert!(!well(Role::Standby, Some(Role::Standby)));
+    assert!(!well(Role::Active, None));
+}

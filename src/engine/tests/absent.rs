@@ -1,0 +1,180 @@
+//! A holder that cannot be heard, and the command that ends it.
+
+use super::*;
+use crate::engine::values::Verdict;
+
+const UNREACHABLE: &str = "b cannot be reached";
+
+/// Between peers, with a fence command of ten seconds.
+fn armed() -> Setup {
+    let mut setup = setup(false);
+    setup.authority.leased = false;
+    setup.fence_ms = Some(10_000);
+    setup
+}
+
+/// A standby that has heard the holder `b` until now. The chain shows a vote for slot 90.
+fn standby(setup: Setup) -> Rig {
+    let mut rig = Rig::standby(false);
+    rig.engine.setup = setup;
+    rig.peer_votes("b", 6);
+    rig.feed(Input::Observed(Observation::ChainVote { slot: 90 }));
+    rig
+}
+
+/// As time goes by: a second each, with readings.
+fn seconds(rig: &mut Rig, count: u64, mut newest: impl FnMut(u64) -> Option<u64>) -> Vec<String> {
+    let mut seen = Vec::new();
+    for second in 1..=count {
+        rig.reads_well();
+        if let Some(slot) = newest(second) {
+            rig.feed(Input::Observed(Observation::ChainVote { slot }));
+        }
+        seen.extend(rig.later(1_000));
+        if rig.engine.role() != Role::Standby {
+            break;
+        }
+    }
+    seen
+}
+
+fn goes(rig: &mut Rig) {
+    rig.feed(Input::Observed(Observation::PeerGone(name("b"))));
+}
+
+fn unsafe_to(rig: &mut Rig) -> Vec<String> {
+    rig.tell(Outcome::Unsafe(UNREACHABLE.into()))
+}
+
+#[test]
+fn a_holder_that_is_silent_on_the_link_and_on_the_chain_is_ended_and_its_term_taken() {
+    let mut rig = standby(armed());
+    goes(&mut rig);
+    let begun = seconds(&mut rig, 9, |_| Some(90));
+    assert_eq!(begun, ["standby -> promoting: holder-silent", "acquire"]);
+    assert_eq!(unsafe_to(&mut rig), ["fence"]);
+    assert_eq!(rig.done(), ["acquire"]);
+    assert_eq!(rig.held(9), ["install for 9"]);
+    let behind = rig.tell(Outcome::Durable(Some(mark(6, 40, 89))));
+    assert_eq!(
+        behind,
+        [
+            "page",
+            "promoting -> demoting: promotion-failed",
+            "release 9"
+        ],
+        "the chain shows a vote for slot 90 that the record here lacks"
+    );
+}
+
+#[test]
+fn while_it_votes_or_the_chain_is_dark_or_it_was_never_heard_nothing_is_ended() {
+    let mut votes = standby(armed());
+    goes(&mut votes);
+    let seen = seconds(&mut votes, 20, |second| Some(90 + second));
+    assert_eq!((seen.len(), votes.engine.role()), (0, Role::Standby));
+
+    let mut dark = standby(armed());
+    goes(&mut dark);
+    let seen = seconds(&mut dark, 20, |_| None);
+    assert_eq!((seen.len(), dark.engine.role()), (0, Role::Standby));
+
+    let mut back = standby(armed());
+    goes(&mut back);
+    let seen = seconds(&mut back, 3, |_| Some(90));
+    back.peer_votes("b", 6);
+    let more = seconds(&mut back, 20, |_| Some(90));
+    assert_eq!((seen.len(), more.len()), (0, 0), "its link is back");
+
+    let mut stranger = Rig::standby(false);
+    stranger.engine.setup = armed();
+    goes(&mut stranger);
+    let seen = seconds(&mut stranger, 20, |_| Some(90));
+    assert_eq!((seen.len(), stranger.engine.role()), (0, Role::Standby));
+}
+
+#[test]
+fn without_a_command_or_where_an_operator_decides_nothing_is_ended() {
+    let mut none = standby(Setup {
+        fence_ms: None,
+        ..armed()
+    });
+    goes(&mut none);
+    assert!(seconds(&mut none, 20, |_| Some(90)).is_empty());
+
+    let mut manual = standby(Setup {
+        automatic: false,
+        ..armed()
+    });
+    goes(&mut manual);
+    assert_eq!(seconds(&mut manual, 20, |_| Some(90)), ["page"]);
+}
+
+#[test]
+fn a_command_that_fails_is_no_proof_and_is_tried_again_later_and_later() {
+    let mut rig = standby(armed());
+    goes(&mut rig);
+    seconds(&mut rig, 9, |_| Some(90));
+    unsafe_to(&mut rig);
+    let failed = rig.tell(Outcome::Refused("it ended with exit code 1".into()));
+    assert_eq!(failed, ["page", "promoting -> standby: promotion-refused"]);
+    let again = |rig: &mut Rig| {
+        let from = rig.now;
+        seconds(rig, 9, |_| Some(90));
+        assert_eq!(rig.engine.role(), Role::Promoting);
+        unsafe_to(rig);
+        rig.refused();
+        rig.now.since(from)
+    };
+    let (first, second) = (again(&mut rig), again(&mut rig));
+    assert!(first <= second && second <= 3_000, "{first} {second}");
+}
+
+#[test]
+fn a_command_that_does_not_end_is_no_proof() {
+    let mut rig = standby(armed());
+    goes(&mut rig);
+    seconds(&mut rig, 9, |_| Some(90));
+    unsafe_to(&mut rig);
+    assert!(rig.later(9_000).is_empty());
+    rig.reads_well();
+    assert!(rig.later(999).is_empty());
+    let late = rig.later(1);
+    assert_eq!(late, ["page", "promoting -> standby: promotion-refused"]);
+    assert!(rig.done().is_empty(), "what it says later counts no more");
+}
+
+#[test]
+fn an_operator_who_promotes_has_it_run_once_and_is_told_what_it_said() {
+    let mut rig = standby(armed());
+    goes(&mut rig);
+    seconds(&mut rig, 4, |_| Some(90));
+    let asked = rig.ask(1, PROMOTE);
+    assert_eq!(
+        asked[..2],
+        ["standby -> promoting: operator-promoted", "progress 1"]
+    );
+    let unsafe_now = unsafe_to(&mut rig);
+    assert_eq!(
+        unsafe_now,
+        ["promoting -> standby: promotion-refused", "answer 1 Unsafe"],
+        "four seconds of quiet on the chain are not enough"
+    );
+    seconds(&mut rig, 2, |_| Some(90));
+    rig.ask(2, PROMOTE);
+    assert_eq!(unsafe_to(&mut rig), ["progress 2", "fence"]);
+    rig.done();
+    let once = unsafe_to(&mut rig);
+    assert_eq!(once[1], "answer 2 Unsafe", "{once:?}");
+    assert_eq!(rig.engine.failure.0, Verdict::Unsafe);
+}
+
+#[test]
+fn of_several_standbys_one_ends_the_holder_and_the_others_leave_it_the_time() {
+    let mut rig = standby(Setup { rank: 1, ..armed() });
+    goes(&mut rig);
+    let early = seconds(&mut rig, 18, |_| Some(90));
+    assert!(early.is_empty(), "{early:?}");
+    let late = seconds(&mut rig, 3, |_| Some(90));
+    assert_eq!(late[0], "standby -> promoting: holder-silent");
+}
