@@ -52,6 +52,22 @@ impl Lab {
         Ok(())
     }
 
+    /// All begin together, for none can have the term without the others; the first node votes.
+    pub(crate) fn start_peers(&mut self) -> Result<(), AnyError> {
+        self.nodes.iter_mut().for_each(Node::start);
+        self.nodes
+            .iter()
+            .for_each(|node| node.await_role("standby"));
+        let promoted = || {
+            let output = self.nodes[0].ctl(&["promote", "--first-vote"]);
+            output.status.success()
+        };
+        if !until(SOON_MS, promoted) {
+            return Err("the first node does not vote".into());
+        }
+        self.await_votes(3)
+    }
+
     pub(crate) fn await_votes(&self, more: usize) -> Result<(), AnyError> {
         let goal = self.chain.votes().len() + more;
         let within_ms = SOON_MS + more as u64 * self.slot_ms * 2;

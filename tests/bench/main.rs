@@ -9,6 +9,7 @@ mod calls;
 mod etcd;
 mod footprint;
 mod gated;
+mod handover;
 mod helper;
 mod lab;
 mod machine;
@@ -30,9 +31,10 @@ type AnyError = Box<dyn std::error::Error>;
 
 /// What there is to measure, in the order in which it is: a name for the command line, and how.
 type Part = (&'static str, fn(&Path, &mut Table) -> Result<(), AnyError>);
-const PARTS: [Part; 11] = [
+const PARTS: [Part; 12] = [
     ("votes", votes::measure),
     ("peer", peer::measure),
+    ("handover", handover::measure),
     ("etcd-1", |dir, table| etcd::measure_votes(dir, 1, table)),
     ("etcd-3", |dir, table| etcd::measure_votes(dir, 3, table)),
     ("identities", etcd::measure_identities),

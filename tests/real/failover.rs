@@ -59,10 +59,12 @@ fn on_hosts(protocol: Protocol) {
 fn story(cluster: &Cluster) {
     let mut pair = Pair::new(cluster);
     pair.start_voting();
-    // Handovers over etcd in one protocol and over the peers in the other, for there is time for one of each; measured, all of them.
-    let is_measured = handover::asked_times().is_some();
-    let over_peers = is_measured || cluster.protocol == Protocol::TowerBft;
-    if is_measured || !over_peers {
+    if handover::asked_times().is_some() {
+        return measure(&mut pair);
+    }
+    // Handovers over etcd in one protocol and over the peers in the other, for there is time for one of each.
+    let over_peers = cluster.protocol == Protocol::TowerBft;
+    if !over_peers {
         handover::there_and_back(&mut pair);
     }
     let killed = kill_the_validator(&mut pair);
@@ -77,7 +79,16 @@ fn story(cluster: &Cluster) {
     if over_peers {
         peers_instead_of_etcd(&mut pair);
     }
-    manual::there_and_back(&mut pair);
+}
+
+/// Handovers and nothing else, over the peers and by hand; over etcd as well where `HANDOVERS_OVER_ETCD` is set.
+fn measure(pair: &mut Pair<'_>) {
+    if std::env::var_os("HANDOVERS_OVER_ETCD").is_some() {
+        handover::there_and_back(pair);
+        judge(pair);
+    }
+    peers_instead_of_etcd(pair);
+    manual::there_and_back(pair);
 }
 
 fn kill_the_validator(pair: &mut Pair<'_>) -> Moment {

@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use testkit::flight::{Flight, Step, by_name};
+
 use crate::pair::{Pair, VOTES_WITHIN, status, votes_of};
 
 /// There and as often back. One shows that it works; `HANDOVERS=20` measures it.
@@ -13,6 +15,8 @@ pub(crate) const WINDOW: u64 = 10;
 struct Handover {
     begun: u64,
     took: Duration,
+    /// Of the node that handed over, and of the other one.
+    steps: [Vec<Step>; 2],
 }
 
 /// How often each way, where somebody wants to measure it.
@@ -53,12 +57,25 @@ pub(crate) fn there_and_back(pair: &mut Pair<'_>) {
         took[took.len() / 2],
         took[took.len() - 1],
     ));
+    for (at, whose) in ["from", "to"].into_iter().enumerate() {
+        let steps: Vec<Step> = done
+            .iter()
+            .flat_map(|done| done.steps[at].clone())
+            .collect();
+        let steps = by_name(&steps).into_iter().map(|(name, took)| {
+            let (median, slowest) = (took[took.len() / 2], took[took.len() - 1]);
+            format!("{name} {median} (at worst {slowest})")
+        });
+        let steps: Vec<String> = steps.collect();
+        pair.say(&format!("{whose}, in ms: {}", steps.join(", ")));
+    }
 }
 
 fn hand_over(pair: &mut Pair<'_>) -> Handover {
     pair.await_standby();
     let calm = pair.score.now().slot;
     pair.chain.wait_for_slot(calm + WINDOW, VOTES_WITHIN);
+    let mut flights = [pair.active(), pair.standby()].map(|node| Flight::of(&node.state_dir()));
     let (begun, at) = (pair.score.now().slot, Instant::now());
     pair.active().must(&["handover"]);
     let took = at.elapsed();
@@ -67,7 +84,8 @@ fn hand_over(pair: &mut Pair<'_>) -> Handover {
     pair.chain.wait_for_slot(begun + WINDOW, VOTES_WITHIN);
     assert_eq!(status(pair.active())["role"], "active");
     assert_eq!(votes_of(pair.standby()), votes, "a vote after the handover");
-    Handover { begun, took }
+    let steps = flights.each_mut().map(Flight::steps);
+    Handover { begun, took, steps }
 }
 
 fn restarts(pair: &Pair<'_>) -> u64 {

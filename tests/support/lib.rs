@@ -13,6 +13,7 @@
 //! - [`faults`]: the trouble that a stand-in can be asked for
 //! - [`stand_in`]: starting stand-ins
 //! - [`node`]: starting supervisors around them
+//! - [`flight`]: what a supervisor recorded of its steps
 //! - [`http`], [`rpc`]: JSON-RPC over HTTP, and its answers
 //! - [`children`]: programs that end with the test
 //! - [`lone_rpc`]: an RPC node that says what it is told
@@ -34,6 +35,7 @@ mod etcd_gateway;
 mod etcd_member;
 mod etcd_options;
 pub mod faults;
+pub mod flight;
 pub mod history;
 pub mod http;
 pub mod judge;
