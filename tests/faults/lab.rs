@@ -8,7 +8,7 @@
 //! ```
 
 use crate::ledger::Ledger;
-use crate::scene::Scene;
+use crate::scene::{ROOM_OF_LAB, Scene};
 use std::ops::{Deref, DerefMut};
 use std::path::Path;
 use testkit::etcd::{Etcd, Options};
@@ -98,7 +98,7 @@ impl Lab {
         });
         let place = |name: &str| network.as_ref().map(|network| network.host(name).place());
         let places = members.iter().filter_map(|name| place(name)).collect();
-        let scene = Scene::new(shape.protocol, shape.nodes, network);
+        let scene = Scene::new(shape.protocol, shape.nodes, network, ROOM_OF_LAB);
         let options = Options {
             members: shape.members,
             heartbeat_ms: Some(50),

@@ -1,7 +1,7 @@
 //! Two nodes that are each other's authority, with nothing else to run.
 
 use crate::SOON_MS;
-use crate::scene::Scene;
+use crate::scene::{ROOM_OF_PAIR, Scene};
 use std::net::Ipv4Addr;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -44,20 +44,26 @@ impl Pair {
     #[track_caller]
     pub(crate) fn voting(protocol: Protocol, hosts: bool, more: &str) -> Self {
         let mut pair = Self::new(protocol, hosts, more);
-        pair.nodes.iter_mut().for_each(Node::start);
-        for name in ["a", "b"] {
-            pair.node(name).await_role("standby");
-        }
-        pair.await_peers("a", 1);
-        let votes = || {
-            let _ = pair.node("a").ctl(&["promote", "--first-vote"]);
-            pair.chain.wait(50, |votes| votes.len() >= 5)
-        };
-        assert!(until(SOON_MS, votes), "the first votes");
-        pair.await_ready();
+        pair.begin();
         pair
     }
 
+    #[track_caller]
+    pub(crate) fn begin(&mut self) {
+        self.nodes.iter_mut().for_each(Node::start);
+        for name in ["a", "b"] {
+            self.node(name).await_role("standby");
+        }
+        self.await_peers("a", 1);
+        let votes = || {
+            let _ = self.node("a").ctl(&["promote", "--first-vote"]);
+            self.chain.wait(50, |votes| votes.len() >= 5)
+        };
+        assert!(until(SOON_MS, votes), "the first votes");
+        self.await_ready();
+    }
+
+    /// Nothing runs yet.
     pub(crate) fn new(protocol: Protocol, hosts: bool, more: &str) -> Self {
         let names = ["a", "b"];
         let network = hosts.then(|| Network::new(&["chain", "a", "b"]).expect("a network"));
@@ -66,7 +72,7 @@ impl Pair {
             None => format!("{}:{PORT}", own_address()),
         };
         let addresses = names.map(address);
-        let scene = Scene::new(protocol, &names, network);
+        let scene = Scene::new(protocol, &names, network, ROOM_OF_PAIR);
         let pki = scene.dir.path().join("pki");
         std::fs::create_dir(&pki).expect("a directory");
         pki::init(&pki).expect("an authority");
@@ -106,6 +112,12 @@ impl Pair {
             });
             assert!(known, "{name} knows {other} as {:?}", role());
         }
+    }
+
+    /// Whether `name` says that it cannot reach the other one.
+    pub(crate) fn has_lost_the_other(&self, name: &str) -> bool {
+        let status = self.node(name).status();
+        status.is_some_and(|status| status["peers"][0]["role"].is_null())
     }
 
     /// Cuts the cable between the two, or makes it whole.

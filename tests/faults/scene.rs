@@ -31,8 +31,13 @@ pub(crate) struct Scene {
 
 impl Scene {
     /// Everything but the supervisors runs, which are not configured yet.
-    pub(crate) fn new(protocol: Protocol, names: &[&str], network: Option<Network>) -> Self {
-        let seat = Seat::take();
+    pub(crate) fn new(
+        protocol: Protocol,
+        names: &[&str],
+        network: Option<Network>,
+        room: usize,
+    ) -> Self {
+        let seat = Seat::take(room);
         let dir = tempfile::tempdir().expect("a temporary directory");
         let place = |name: &str| network.as_ref().map(|network| network.host(name).place());
         let staked = keys::from_seed("the staked identity");
@@ -317,24 +322,28 @@ impl Drop for PlacedChain {
 /// The right to have a lab: leases of two seconds live on a machine that is busy with a few of them only, however many threads
 /// the tests run on.
 #[derive(Debug)]
-struct Seat;
+struct Seat(usize);
 
 static TAKEN: Mutex<usize> = Mutex::new(0);
 static FREED: Condvar = Condvar::new();
-const SEATS: usize = 3;
+const ROOM: usize = 9;
+/// Three labs with etcd at once.
+pub(crate) const ROOM_OF_LAB: usize = 3;
+/// There is no etcd in it, and no lease: four of them.
+pub(crate) const ROOM_OF_PAIR: usize = 2;
 
 impl Seat {
-    fn take() -> Self {
+    fn take(room: usize) -> Self {
         let taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
-        let free = FREED.wait_while(taken, |taken| *taken >= SEATS);
-        *free.unwrap_or_else(PoisonError::into_inner) += 1;
-        Self
+        let free = FREED.wait_while(taken, |taken| *taken + room > ROOM);
+        *free.unwrap_or_else(PoisonError::into_inner) += room;
+        Self(room)
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        *TAKEN.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
-        FREED.notify_one();
+        *TAKEN.lock().unwrap_or_else(PoisonError::into_inner) -= self.0;
+        FREED.notify_all();
     }
 }

@@ -8,9 +8,11 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 use std::thread;
 use testkit::http::envelope;
+use testkit::stand_in::until;
 
 /// What every thread that serves a connection is called.
 const THREAD: &str = "solAdminRpcEl";
+const HOLD_MS: u64 = 60_000;
 
 pub(crate) fn start(node: &Arc<Node>) -> io::Result<()> {
     let path = node.flags.ledger.join("admin.rpc");
@@ -54,6 +56,7 @@ fn answer(node: &Arc<Node>, call: &Value, writer: &mut UnixStream) -> io::Result
             thread::park();
         }
     }
+    await_release(node, method);
     if faults.text("admin") == Some("nonsense") {
         return writer.write_all(b"<html>502 Bad Gateway</html>\n");
     }
@@ -63,4 +66,13 @@ fn answer(node: &Arc<Node>, call: &Value, writer: &mut UnixStream) -> io::Result
         return Err(io::Error::other("closed half-way, as asked"));
     }
     writer.write_all(format!("{response}\n").as_bytes())
+}
+
+/// Says that a call has come, where it is to be held, and holds it.
+fn await_release(node: &Node, method: &str) {
+    let is_held = || node.faults().text("admin_hold") == Some(method);
+    if is_held() {
+        node.log.line("INFO", &format!("holding {method}"));
+        while !until(HOLD_MS, || !is_held()) {}
+    }
 }

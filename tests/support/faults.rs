@@ -18,6 +18,10 @@ pub const KEYS: &[(&str, &str)] = &[
         "admin_hang",
         "a method that is never answered, such as setIdentity; others are",
     ),
+    (
+        "admin_hold",
+        "a method that is answered once this is taken away; others are at once",
+    ),
     ("start_ms", "start-up takes this long; 0"),
     ("exit_at_once", "ends with this code before anything else"),
     ("die", "ends with this code as soon as it is seen"),

@@ -12,6 +12,7 @@
 //! - [`keys`]: keypair files
 //! - [`faults`]: the trouble that a stand-in can be asked for
 //! - [`stand_in`]: starting stand-ins
+//! - [`held`]: programs held where they open a file
 //! - [`node`]: starting supervisors around them
 //! - [`flight`]: what a supervisor recorded of its steps
 //! - [`http`], [`rpc`]: JSON-RPC over HTTP, and its answers
@@ -36,6 +37,7 @@ mod etcd_member;
 mod etcd_options;
 pub mod faults;
 pub mod flight;
+pub mod held;
 pub mod history;
 pub mod http;
 pub mod judge;

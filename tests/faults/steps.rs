@@ -1,0 +1,185 @@
+//! Something fails in every step of a handover between peers. What is to come of it is in [`crate::steps_table`].
+
+use crate::SOON_MS;
+use crate::hold::{self, Handover, Step};
+use crate::lab::BACK_WITHIN_MS;
+use crate::pair::Pair;
+use crate::steps_table::{Fate, Fault, fates};
+use nix::sys::signal::Signal;
+use std::time::Instant;
+use testkit::children::signal;
+use testkit::stand_in::{Protocol, until};
+
+/// A handover ends more validators than any node should put up with.
+const MORE: &str = "[restart]\nmax = 1000\nwindow = \"1s\"";
+/// From the fault to the first votes of whoever is to vote then, though nothing is mended.
+const VOTES_WITHIN_MS: u64 = 20_000;
+/// Longer than a standby that knows itself entitled takes to vote.
+const SILENCE_MS: u64 = 1_000;
+
+#[test]
+fn the_death_of_the_supervisor_that_hands_over_in_any_step() {
+    in_every_step(Fault::SupervisorFrom, Protocol::Tower);
+}
+
+#[test]
+fn the_death_of_the_supervisor_that_is_to_vote_in_any_step() {
+    in_every_step(Fault::SupervisorTo, Protocol::Alpenglow);
+}
+
+#[test]
+fn the_death_of_the_validator_that_hands_over_in_any_step() {
+    in_every_step(Fault::ValidatorFrom, Protocol::Alpenglow);
+}
+
+#[test]
+fn the_death_of_the_validator_that_is_to_vote_in_any_step() {
+    in_every_step(Fault::ValidatorTo, Protocol::Tower);
+}
+
+#[test]
+fn a_cut_of_the_cable_in_any_step() {
+    in_every_step(Fault::Cable, Protocol::Tower);
+}
+
+fn in_every_step(fault: Fault, protocol: Protocol) {
+    let mut pair = Pair::new(protocol, fault == Fault::Cable, MORE);
+    hold::lead(&pair);
+    pair.begin();
+    for (step, fate) in fates(fault) {
+        let began = Instant::now();
+        let voter = Cell::new(&pair, step, fault).play(&mut pair, fate);
+        let ms = began.elapsed().as_millis();
+        println!("{fault:?} at {step:?}: {fate:?}, then {voter} votes, {ms} ms");
+    }
+    pair.end();
+}
+
+/// One handover, and what fails in it.
+#[derive(Clone, Debug)]
+struct Cell {
+    step: Step,
+    fault: Fault,
+    /// The one that votes.
+    from: String,
+    to: String,
+}
+
+impl Cell {
+    fn new(pair: &Pair, step: Step, fault: Fault) -> Self {
+        let from = pair.await_one_voter(BACK_WITHIN_MS);
+        let to = if from == "a" { "b" } else { "a" }.to_owned();
+        Self {
+            step,
+            fault,
+            from,
+            to,
+        }
+    }
+
+    /// Says who votes in the end.
+    #[track_caller]
+    fn play(&self, pair: &mut Pair, fate: Fate) -> String {
+        pair.await_ready();
+        for name in ["a", "b"] {
+            pair.chain.promoted(&pair.identity, name);
+        }
+        let mut handover = Handover::held_at(self.step, pair, &self.from, &self.to);
+        self.strike(pair);
+        handover.let_go(pair);
+        self.expect(pair, fate);
+        assert!(
+            fate != Fate::From || !handover.has_succeeded(),
+            "{self:?}: {}",
+            handover.said()
+        );
+        drop(handover);
+        self.mend(pair);
+        let voter = pair.await_one_voter(BACK_WITHIN_MS);
+        pair.await_ready();
+        voter
+    }
+
+    fn strike(&self, pair: &mut Pair) {
+        match self.fault {
+            Fault::SupervisorFrom => pair.node_mut(&self.from).kill(),
+            Fault::SupervisorTo => pair.node_mut(&self.to).kill(),
+            Fault::ValidatorFrom => signal(pair.node(&self.from).validator(), Signal::SIGKILL),
+            Fault::ValidatorTo => self.kill_successor(pair),
+            Fault::Cable => pair.cut(true),
+        }
+        let is_noticed = || pair.has_lost_the_other(&self.from);
+        if self.fault == Fault::Cable && self.step.is_before_end() {
+            assert!(until(SOON_MS, is_noticed), "{self:?}: not noticed");
+        }
+    }
+
+    fn kill_successor(&self, pair: &Pair) {
+        signal(pair.node(&self.to).validator(), Signal::SIGKILL);
+        // Until it begins, the one that hands over still chooses.
+        let is_unready = || !pair.knows_as_ready(&self.from, &self.to);
+        if self.step == Step::Wait {
+            assert!(until(SOON_MS, is_unready), "{self:?}: not noticed");
+        }
+    }
+
+    /// Nothing is mended yet.
+    #[track_caller]
+    fn expect(&self, pair: &Pair, fate: Fate) {
+        let expected = match fate {
+            Fate::Nobody => return self.expect_nobody(pair),
+            Fate::From => Some(&self.from),
+            Fate::To => Some(&self.to),
+            Fate::Either => None,
+        };
+        let voter = pair.await_one_voter(VOTES_WITHIN_MS);
+        assert!(
+            expected.is_none_or(|expected| *expected == voter),
+            "{self:?}: {voter} votes"
+        );
+        let other = if voter == self.from {
+            &self.to
+        } else {
+            &self.from
+        };
+        pair.chain.demoted(&pair.identity, Some(other));
+    }
+
+    /// Whoever is left stands by, says whom it cannot reach, and does not vote.
+    #[track_caller]
+    fn expect_nobody(&self, pair: &Pair) {
+        let dead = match self.fault {
+            Fault::SupervisorFrom => Some(&self.from),
+            Fault::SupervisorTo => Some(&self.to),
+            _ => None,
+        };
+        for name in [&self.from, &self.to] {
+            if Some(name) != dead {
+                let says = || {
+                    pair.has_lost_the_other(name)
+                        && pair.node(name).role().as_deref() == Some("standby")
+                };
+                let said = until(VOTES_WITHIN_MS, says);
+                let status = pair.node(name).status();
+                assert!(said, "{self:?}: {name} does not say so: {status:?}");
+            }
+        }
+        pair.nothing_can_be_committed();
+        pair.expect_silence_for(SILENCE_MS);
+        for name in ["a", "b"] {
+            pair.chain.promoted(&pair.identity, name);
+        }
+    }
+
+    fn mend(&self, pair: &mut Pair) {
+        for name in ["a", "b"] {
+            pair.chain.promoted(&pair.identity, name);
+        }
+        match self.fault {
+            Fault::SupervisorFrom => pair.node_mut(&self.from).start(),
+            Fault::SupervisorTo => pair.node_mut(&self.to).start(),
+            Fault::ValidatorFrom | Fault::ValidatorTo => {}
+            Fault::Cable => pair.cut(false),
+        }
+    }
+}
