@@ -3,20 +3,32 @@
 //! A seed gives the faults, their places and their times again; the machine's own timing it does not. A failure prints the seed
 //! and what was done when.
 
-use crate::lab::{BACK_WITHIN_MS, Lab, Shape};
+mod etcd;
+mod fault;
+mod peers;
+
+use crate::lab::{BACK_WITHIN_MS, Lab};
+use crate::pair::Pair;
+use crate::scene::Scene;
 use crate::stopped::{continue_validator, stop_validator};
+use fault::{Dice, Fault, Kind};
 use nix::sys::signal::Signal;
 use std::collections::BTreeMap;
+use std::ops::DerefMut;
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use testkit::children::signal;
+use testkit::children::{self, signal};
 use testkit::netns::Link;
 use testkit::stand_in::Protocol;
 use testkit::wall_clock::WallClock;
 
 const NODES: [&str; 2] = ["a", "b"];
-const MEMBERS: [&str; 3] = ["e0", "e1", "e2"];
+/// At most so many servers beside the nodes.
+const MEMBERS_MAX: usize = etcd::MEMBERS.len();
+/// A storm ends more validators than any node should put up with.
+const MORE: &str = "[restart]\nmax = 1000\nwindow = \"1s\"";
 const AT_ONCE_MAX: usize = 2;
-/// Up to twice the time to live.
+/// Up to twice the time to live of a lease.
 const FAULT_MS_MAX: u64 = 4_000;
 /// Up to so many slots from one fault to the next, where there is room for one.
 const SLOTS_BETWEEN_MAX: u64 = 30;
@@ -25,109 +37,81 @@ const STORM_BACK_WITHIN_MS: u64 = BACK_WITHIN_MS + 10_000;
 
 #[test]
 fn a_storm_of_faults_leaves_one_voter_in_tower_bft() {
-    Storm::new(Protocol::Tower).rage();
+    Storm::<Lab>::over(Protocol::Tower).rage();
 }
 
 #[test]
 fn a_storm_of_faults_leaves_one_voter_in_alpenglow() {
-    Storm::new(Protocol::Alpenglow).rage();
+    Storm::<Lab>::over(Protocol::Alpenglow).rage();
 }
 
-/// What goes wrong, and where: a node or a member of etcd.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Fault {
-    KillValidator(usize),
-    KillSupervisor(usize),
-    StopValidator(usize),
-    StopSupervisor(usize),
-    StopMachine(usize),
-    KillMember(usize),
-    StopMember(usize),
-    CutMember(usize),
-    CutFromEtcd(usize),
-    LoseRequests(usize),
-    LoseAnswers(usize),
-    CutOff(usize),
-    SlowLinks,
-    RevokeLease,
-    StepClock(usize),
+#[test]
+fn a_storm_over_peers_leaves_one_voter_in_tower_bft() {
+    Storm::<Pair>::over(Protocol::Tower).rage();
 }
 
-impl Fault {
-    fn roll(dice: &mut Dice) -> Self {
-        let kind = dice.below(15);
-        let node = dice.index(NODES.len());
-        let member = dice.index(MEMBERS.len());
-        match kind {
-            0 => Self::KillValidator(node),
-            1 => Self::KillSupervisor(node),
-            2 => Self::StopValidator(node),
-            3 => Self::StopSupervisor(node),
-            4 => Self::StopMachine(node),
-            5 => Self::KillMember(member),
-            6 => Self::StopMember(member),
-            7 => Self::CutMember(member),
-            8 => Self::CutFromEtcd(node),
-            9 => Self::LoseRequests(node),
-            10 => Self::LoseAnswers(node),
-            11 => Self::CutOff(node),
-            12 => Self::SlowLinks,
-            13 => Self::RevokeLease,
-            _ => Self::StepClock(node),
-        }
-    }
+#[test]
+fn a_storm_over_peers_leaves_one_voter_in_alpenglow() {
+    Storm::<Pair>::over(Protocol::Alpenglow).rage();
+}
 
-    /// Faults of one thing do not overlap: its processes, a server of etcd.
-    fn excludes(self, other: Self) -> bool {
-        use Fault::{
-            KillMember, KillSupervisor, KillValidator, StopMachine, StopMember, StopSupervisor,
-            StopValidator,
-        };
-        let process_of = |fault| match fault {
-            KillValidator(node) | KillSupervisor(node) | StopValidator(node)
-            | StopSupervisor(node) | StopMachine(node) => Some((0, node)),
-            KillMember(member) | StopMember(member) => Some((1, member)),
-            _ => None,
-        };
-        self == other || (process_of(self).is_some() && process_of(self) == process_of(other))
+/// What a storm rages over: two nodes that vote by an authority of some kind.
+trait Ground: DerefMut<Target = Scene> + Sized {
+    /// What goes wrong here, each as likely as the others.
+    const KINDS: &'static [Kind];
+
+    fn start(protocol: Protocol) -> Self;
+
+    /// The cables between those that have to hear each other.
+    fn wires(&self) -> Vec<(&'static str, &'static str)>;
+
+    /// What is not the nodes' own. Says whether it lasts.
+    fn strike_own(&mut self, fault: Fault) -> bool;
+
+    fn end_own(&mut self, fault: Fault);
+
+    /// Whether the end of `fault` is only possible after that of `other`.
+    fn ends_before(fault: Fault, other: Fault) -> bool;
+
+    /// Cuts the cables as the fault has it.
+    fn cut(&self, fault: Fault);
+
+    /// The last word: nothing was sent that should not have been.
+    fn conclude(&mut self) -> String;
+}
+
+/// Every node goes by a clock of its own.
+fn clocks(scene: &mut Scene) {
+    for name in NODES {
+        scene.node_mut(name).clock = Some(WallClock::new().expect("a clock"));
     }
 }
 
-struct Storm {
-    lab: Lab,
+struct Storm<G: Ground> {
+    ground: G,
     seed: u64,
     dice: Dice,
     began: Instant,
     /// In force, and until when.
     faults: BTreeMap<Fault, Instant>,
+    /// Of operators, who wait for their answer.
+    clients: Vec<Child>,
     trace: Vec<String>,
 }
 
-impl Storm {
-    fn new(protocol: Protocol) -> Self {
+impl<G: Ground> Storm<G> {
+    fn over(protocol: Protocol) -> Self {
         let seed = number("FAULTS_SEED").unwrap_or_else(|| {
             let now = SystemTime::now().duration_since(UNIX_EPOCH);
             now.map_or(1, |now| now.as_secs())
         });
-        let mut lab = Lab::new(Shape {
-            protocol,
-            nodes: &NODES,
-            members: 3,
-            hosts: true,
-            // A storm ends more validators than any node should put up with.
-            more: "[restart]\nmax = 1000\nwindow = \"1s\"",
-            ..Shape::default()
-        });
-        for name in NODES {
-            lab.node_mut(name).clock = Some(WallClock::new().expect("a clock"));
-        }
-        lab.start_voting();
         Self {
-            lab,
+            ground: G::start(protocol),
             seed,
-            dice: Dice(seed.wrapping_mul(2).wrapping_add(1)),
+            dice: Dice::of(seed),
             began: Instant::now(),
             faults: BTreeMap::new(),
+            clients: Vec::new(),
             trace: Vec::new(),
         }
     }
@@ -140,16 +124,24 @@ impl Storm {
                 self.begin();
             }
             let slots = 1 + self.dice.below(SLOTS_BETWEEN_MAX);
-            self.lab.chain.let_slots_pass(slots);
+            self.ground.chain.let_slots_pass(slots);
         }
         let all: Vec<_> = self.faults.keys().copied().collect();
         all.into_iter().for_each(|fault| self.end(fault));
+        self.dismiss_clients();
         self.note("all is well again");
-        let voter = self.lab.await_one_voter(STORM_BACK_WITHIN_MS);
+        let voter = self.ground.await_one_voter(STORM_BACK_WITHIN_MS);
         self.note(&format!("{voter} votes"));
-        let terms = self.lab.read_ledger();
-        self.note(&format!("there were votes under {terms} terms"));
-        self.lab.finish();
+        let end = self.ground.conclude();
+        self.note(&end);
+    }
+
+    fn dismiss_clients(&mut self) {
+        for mut client in self.clients.drain(..) {
+            // Most have had their answer.
+            let _ = client.kill();
+            let _ = client.wait();
+        }
     }
 
     fn note(&mut self, what: &str) {
@@ -158,7 +150,9 @@ impl Storm {
     }
 
     fn begin(&mut self) {
-        let fault = Fault::roll(&mut self.dice);
+        let kind = G::KINDS[self.dice.index(G::KINDS.len())];
+        let (node, member) = (self.dice.index(NODES.len()), self.dice.index(MEMBERS_MAX));
+        let fault = kind(node, member);
         let lasts_ms = 100 + self.dice.below(FAULT_MS_MAX);
         if self.faults.keys().any(|other| fault.excludes(*other)) {
             return;
@@ -175,42 +169,39 @@ impl Storm {
     fn strike(&mut self, fault: Fault) -> bool {
         match fault {
             Fault::KillValidator(node) => {
-                if let Some(pid) = self.lab.node(NODES[node]).validator_now() {
+                if let Some(pid) = self.ground.node(NODES[node]).validator_now() {
                     signal(pid, Signal::SIGKILL);
                 }
                 return false;
             }
-            Fault::RevokeLease => {
-                // There may be no holder, or no etcd to ask.
-                if let Ok(Some(holder)) = self.lab.etcd.get(&self.lab.key("holder")) {
-                    let _ = self.lab.etcd.revoke(holder.lease);
-                }
+            Fault::HandOver(node) => {
+                let mut command = self
+                    .ground
+                    .node(NODES[node])
+                    .ctl_command(&["handover", "--now"]);
+                command.stdout(Stdio::null()).stderr(Stdio::null());
+                let client = children::spawn(command).expect("supervisor ctl");
+                self.clients.push(client);
                 return false;
             }
-            Fault::KillSupervisor(node) => self.lab.node_mut(NODES[node]).kill(),
-            Fault::StopValidator(node) => return stop_validator(self.lab.node(NODES[node])),
+            Fault::KillSupervisor(node) => self.ground.node_mut(NODES[node]).kill(),
+            Fault::StopValidator(node) => return stop_validator(self.ground.node(NODES[node])),
             Fault::StopSupervisor(node) => {
-                signal(self.lab.node(NODES[node]).supervisor(), Signal::SIGSTOP);
+                signal(self.ground.node(NODES[node]).supervisor(), Signal::SIGSTOP);
             }
             Fault::StopMachine(node) => {
-                let stopped = stop_validator(self.lab.node(NODES[node]));
+                let stopped = stop_validator(self.ground.node(NODES[node]));
                 if stopped {
-                    signal(self.lab.node(NODES[node]).supervisor(), Signal::SIGSTOP);
+                    signal(self.ground.node(NODES[node]).supervisor(), Signal::SIGSTOP);
                 }
                 return stopped;
             }
-            Fault::KillMember(member) => self.lab.etcd.member(member).kill().expect("a kill"),
-            Fault::StopMember(member) => self.lab.etcd.member(member).pause().expect("a pause"),
             Fault::StepClock(node) => {
                 let offset_ms = i64::try_from(self.dice.below(7_200_000)).unwrap_or_default();
-                self.lab.step_clock(NODES[node], offset_ms - 3_600_000);
+                self.ground.step_clock(NODES[node], offset_ms - 3_600_000);
             }
-            Fault::CutOff(node) => self.lab.chain.cut_off(NODES[node], true),
-            Fault::CutMember(_)
-            | Fault::CutFromEtcd(_)
-            | Fault::LoseRequests(_)
-            | Fault::LoseAnswers(_)
-            | Fault::SlowLinks => {}
+            Fault::CutOff(node) => self.ground.chain.cut_off(NODES[node], true),
+            other => return self.ground.strike_own(other),
         }
         true
     }
@@ -226,39 +217,32 @@ impl Storm {
         if self.faults.remove(&fault).is_none() {
             return;
         }
+        let others = self.faults.keys().copied();
+        let first: Vec<_> = others
+            .filter(|other| G::ends_before(fault, *other))
+            .collect();
+        first.into_iter().for_each(|other| self.end(other));
         self.note(&format!("{fault:?} ends"));
         self.apply_links();
         match fault {
-            Fault::KillSupervisor(node) => self.lab.node_mut(NODES[node]).start(),
-            Fault::StopValidator(node) => continue_validator(self.lab.node(NODES[node])),
+            Fault::KillSupervisor(node) => self.ground.node_mut(NODES[node]).start(),
+            Fault::StopValidator(node) => continue_validator(self.ground.node(NODES[node])),
             Fault::StopSupervisor(node) => {
-                signal(self.lab.node(NODES[node]).supervisor(), Signal::SIGCONT);
+                signal(self.ground.node(NODES[node]).supervisor(), Signal::SIGCONT);
             }
             Fault::StopMachine(node) => {
-                continue_validator(self.lab.node(NODES[node]));
-                signal(self.lab.node(NODES[node]).supervisor(), Signal::SIGCONT);
+                continue_validator(self.ground.node(NODES[node]));
+                signal(self.ground.node(NODES[node]).supervisor(), Signal::SIGCONT);
             }
-            Fault::KillMember(member) => self.restart_member(member),
-            Fault::StopMember(member) => self.lab.etcd.member(member).resume().expect("it runs"),
-            Fault::StepClock(node) => self.lab.step_clock(NODES[node], 0),
-            Fault::CutOff(node) => self.lab.chain.cut_off(NODES[node], false),
-            _ => {}
+            Fault::StepClock(node) => self.ground.step_clock(NODES[node], 0),
+            Fault::CutOff(node) => self.ground.chain.cut_off(NODES[node], false),
+            other => self.ground.end_own(other),
         }
-    }
-
-    /// It answers once it has a quorum: whatever else ails etcd ends first.
-    fn restart_member(&mut self, member: usize) {
-        let others = self.faults.keys().copied();
-        let others: Vec<_> = others
-            .filter(|fault| matches!(fault, Fault::StopMember(_) | Fault::CutMember(_)))
-            .collect();
-        others.into_iter().for_each(|fault| self.end(fault));
-        self.lab.etcd.member(member).restart().expect("a restart");
     }
 
     /// The links as the faults in force have them.
     fn apply_links(&self) {
-        let network = self.lab.network();
+        let network = self.ground.network();
         network.heal();
         if self.faults.contains_key(&Fault::SlowLinks) {
             let slow = Link {
@@ -267,45 +251,21 @@ impl Storm {
                 loss_percent: 2,
                 ..Link::default()
             };
-            for (node, member) in pairs() {
-                network.set(node, member, slow);
-                network.set(member, node, slow);
+            for (one, other) in self.ground.wires() {
+                network.set(one, other, slow);
+                network.set(other, one, slow);
             }
         }
-        for fault in self.faults.keys() {
-            match *fault {
-                Fault::CutFromEtcd(node) | Fault::CutOff(node) => {
-                    MEMBERS
-                        .iter()
-                        .for_each(|member| network.cut(NODES[node], member));
-                }
-                Fault::LoseRequests(node) => MEMBERS
-                    .iter()
-                    .for_each(|member| network.cut_one_way(NODES[node], member)),
-                Fault::LoseAnswers(node) => MEMBERS
-                    .iter()
-                    .for_each(|member| network.cut_one_way(member, NODES[node])),
-                Fault::CutMember(cut) => MEMBERS
-                    .iter()
-                    .filter(|member| **member != MEMBERS[cut])
-                    .for_each(|member| network.cut(MEMBERS[cut], member)),
-                _ => {}
-            }
-        }
+        self.faults.keys().for_each(|fault| self.ground.cut(*fault));
     }
 }
 
-impl Drop for Storm {
+impl<G: Ground> Drop for Storm<G> {
     fn drop(&mut self) {
+        self.dismiss_clients();
         // The harness keeps it, and shows it when the test has failed.
         println!("FAULTS_SEED={}\n{}", self.seed, self.trace.join("\n"));
     }
-}
-
-fn pairs() -> impl Iterator<Item = (&'static str, &'static str)> {
-    NODES
-        .into_iter()
-        .flat_map(|node| MEMBERS.map(|member| (node, member)))
 }
 
 fn number(variable: &str) -> Option<u64> {
@@ -314,20 +274,4 @@ fn number(variable: &str) -> Option<u64> {
         text.parse()
             .unwrap_or_else(|_| panic!("{variable}={text} is no number")),
     )
-}
-
-/// xorshift, never of 0.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % sides
-    }
-
-    fn index(&mut self, count: usize) -> usize {
-        usize::try_from(self.below(count as u64)).unwrap_or_default()
-    }
 }
