@@ -1,7 +1,11 @@
 //! The authority `peer`: nodes on loopback that keep each other's record and promise each other terms.
 
 mod access;
+mod certificates;
 #[path = "../etcd_authority/ears.rs"]
 mod ears;
+mod flood;
 mod node;
 mod protocol;
+mod replay;
+mod rogue;

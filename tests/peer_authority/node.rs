@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use validator_supervisor::authority::news::{Member, News, Surroundings};
 use validator_supervisor::authority::peer::{Peer, StartError};
 use validator_supervisor::authority::{CommitError, Fault};
 use validator_supervisor::config::{OnLoss, PeerConfig, PeerNode};
+use validator_supervisor::engine::AuthorityNews;
 use validator_supervisor::engine::values::{Millis, NodeName, RecordKind, RecordMark, Term};
 use validator_supervisor::pki;
 
@@ -178,6 +179,7 @@ pub(crate) struct Node {
     pub(crate) name: NodeName,
     pub(crate) authority: Arc<Peer>,
     ears: Ears,
+    passed: Arc<AtomicUsize>,
 }
 
 impl Deref for Node {
@@ -196,10 +198,17 @@ impl Node {
         state_dir: &Path,
     ) -> Result<Self, StartError> {
         let (ears, tell) = Ears::new();
+        let passed = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&passed);
         let surroundings = Surroundings {
             clock: || Millis(0),
             state_dir: state_dir.to_owned(),
-            tell,
+            tell: Box::new(move |news| {
+                if matches!(news, News::Term(AuthorityNews::Passed { .. })) {
+                    count.fetch_add(1, Ordering::Relaxed);
+                }
+                tell(news);
+            }),
         };
         let name = NodeName(name.into());
         let authority = Arc::new(Peer::start(config, identity, name.clone(), surroundings)?);
@@ -212,7 +221,13 @@ impl Node {
             name,
             authority,
             ears,
+            passed,
         })
+    }
+
+    /// How often it was handed a term.
+    pub(crate) fn times_passed(&self) -> usize {
+        self.passed.load(Ordering::Relaxed)
     }
 
     #[track_caller]
@@ -229,13 +244,7 @@ impl Node {
 
     #[track_caller]
     pub(crate) fn acquires(&self) -> (Term, Option<RecordMark>) {
-        let mut last = None;
-        let taken = until(SOON_MS, || {
-            last = Some(self.authority.acquire(WITHIN, false));
-            matches!(last, Some(Ok(_)))
-        });
-        assert!(taken, "not acquired: {last:?}");
-        last.expect("an outcome").expect("a term")
+        acquired(&self.authority)
     }
 
     #[track_caller]
@@ -279,6 +288,18 @@ impl Node {
     }
 }
 
+/// Takes a term, as soon as it is granted.
+#[track_caller]
+pub(crate) fn acquired(authority: &Peer) -> (Term, Option<RecordMark>) {
+    let mut last = None;
+    let taken = until(SOON_MS, || {
+        last = Some(authority.acquire(WITHIN, false));
+        matches!(last, Some(Ok(_)))
+    });
+    assert!(taken, "not acquired: {last:?}");
+    last.expect("an outcome").expect("a term")
+}
+
 pub(crate) fn mark(term: Term, seq: u64) -> RecordMark {
     RecordMark {
         term,
@@ -290,7 +311,12 @@ pub(crate) fn mark(term: Term, seq: u64) -> RecordMark {
 
 /// Two nodes that know each other; the first one holds a term and has committed one record.
 pub(crate) fn voting(set: &Set) -> (Node, Node, Term) {
-    let (a, b) = (set.start("a"), set.start("b"));
+    voting_as(set, |name| set.config(name))
+}
+
+/// The same with other configurations.
+pub(crate) fn voting_as(set: &Set, config: impl Fn(&str) -> PeerConfig) -> (Node, Node, Term) {
+    let [a, b] = ["a", "b"].map(|name| set.start_as(name, &config(name), IDENTITY));
     a.hears_from("b");
     b.hears_from("a");
     let (term, none) = a.acquires();

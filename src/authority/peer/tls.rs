@@ -55,6 +55,9 @@ pub(super) fn in_words(error: &rustls::Error) -> String {
         Error::InvalidCertificate(
             CertificateError::Expired | CertificateError::ExpiredContext { .. },
         ) => "its certificate has expired: `supervisor pki add --renew` there",
+        Error::InvalidCertificate(
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
+        ) => "its certificate begins later: is the clock right on both nodes?",
         Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
             "its certificate is not signed by peer.ca"
         }

@@ -1,0 +1,113 @@
+//! Nodes with a good certificate that say too much, or hear nothing, beside one that is as it should be.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::node::{Node, Set, acquired};
+use crate::rogue::{COMMIT, KEPT, Rogue, STATE, claim, framed, state};
+use serde_json::json;
+use validator_supervisor::engine::values::Term;
+
+const VOTES: u64 = 30;
+/// For all votes: the one that is slow is let go of once, after a second.
+const VOTED_WITHIN: Duration = Duration::from_secs(15);
+
+/// `b` votes, `c` keeps its records, and `a` is made by hand. It is in step.
+fn three(set: &Set) -> (Rogue, Node, Node, Term) {
+    let (b, c) = (set.start("b"), set.start("c"));
+    b.hears_from("c");
+    let mut a = Rogue::meets(set, "a", "b");
+    let authority = Arc::clone(&b.authority);
+    let term = std::thread::scope(|scope| {
+        let taken = scope.spawn(|| acquired(&authority).0);
+        let (asked, _) = a.promises();
+        let term = taken.join().expect("a term");
+        assert_eq!(term, Term(asked));
+        term
+    });
+    a.says(&state(&claim(term.0, Some("b"), false, None), false));
+    (a, b, c, term)
+}
+
+/// Every vote leaves, and is on two disks.
+#[track_caller]
+fn votes_go_on(b: &Node, c: &Node, term: Term) {
+    let began = Instant::now();
+    for seq in 1..=VOTES {
+        b.settles(term, seq).expect("a commit");
+    }
+    assert!(began.elapsed() < VOTED_WITHIN, "{:?}", began.elapsed());
+    c.comes_to(VOTES);
+}
+
+#[test]
+fn a_flood_of_messages_costs_no_vote() {
+    let set = Set::new(&["a", "b", "c"]);
+    let (mut a, b, c, term) = three(&set);
+    let word = state(&claim(term.0, Some("b"), false, None), false);
+    let kept = framed(KEPT, &json!({ "term": term.0, "seq": VOTES }));
+    let (ends, began) = (AtomicBool::new(false), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !ends.load(Ordering::Acquire) {
+                a.sends(&word);
+                a.sends(&kept);
+                began.store(true, Ordering::Release);
+            }
+        });
+        while !began.load(Ordering::Acquire) {
+            std::thread::yield_now();
+        }
+        votes_go_on(&b, &c, term);
+        ends.store(true, Ordering::Release);
+    });
+}
+
+#[test]
+fn a_node_that_stops_reading_costs_no_vote() {
+    let set = Set::new(&["a", "b", "c"]);
+    let (_a, b, c, term) = three(&set);
+    votes_go_on(&b, &c, term);
+}
+
+#[test]
+fn a_node_that_asks_without_end_and_reads_no_answer_costs_no_vote() {
+    let set = Set::new(&["a", "b", "c"]);
+    let (mut a, b, c, term) = three(&set);
+    let asking = framed(
+        STATE,
+        &json!({
+            "claim": claim(term.0, Some("b"), false, None),
+            "member": { "role": "standby", "ready": true },
+            "asks": true,
+        }),
+    );
+    let many = asking.repeat(64);
+    let ends = AtomicBool::new(false);
+    let timeout = a
+        .socket()
+        .set_write_timeout(Some(Duration::from_millis(100)));
+    timeout.expect("a timeout");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !ends.load(Ordering::Acquire) {
+                a.sends(&many);
+            }
+        });
+        votes_go_on(&b, &c, term);
+        ends.store(true, Ordering::Release);
+    });
+}
+
+#[test]
+fn a_message_without_end_is_cut_off() {
+    let set = Set::new(&["a", "b", "c"]);
+    let (mut a, b, c, term) = three(&set);
+    // A frame of the longest kind that is refused by its head alone.
+    let head = [&u32::MAX.to_be_bytes()[..], &[COMMIT]].concat();
+    a.sends(&head);
+    b.hears_of_trouble("it speaks nonsense");
+    assert!(a.is_closed());
+    votes_go_on(&b, &c, term);
+}

@@ -1,0 +1,171 @@
+//! Messages that are sent again, or that should not have been sent: by a node with a good certificate.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::node::{IDENTITY, Node, SOON_MS, Set, acquired, mark};
+use crate::rogue::{
+    ASK, COMMIT, FENCED, HELLO, KEPT, RECORD, REFUSED, Rogue, Sent, claim, framed, promise, record,
+    state,
+};
+use serde_json::json;
+use testkit::stand_in::until;
+use validator_supervisor::authority::{CommitError, Fault};
+use validator_supervisor::engine::values::Term;
+
+/// For what is not to be granted.
+const SHORT: Duration = Duration::from_millis(500);
+
+/// `b`, which keeps the records of a node `a` that holds term 2, and the first of them.
+fn beside_a_holder(set: &Set) -> (Node, Rogue, Sent) {
+    let b = set.start("b");
+    let mut a = Rogue::meets(set, "a", "b");
+    a.is_promised(2);
+    let first = record(COMMIT, mark(Term(2), 1), IDENTITY);
+    a.sends(&first);
+    assert_eq!(a.hears(KEPT), json!({ "term": 2, "seq": 1 }));
+    (b, a, first)
+}
+
+/// The same after `a` has ended its term and `b` has taken the next one. With it, the words by which it ended.
+fn after_a_handover(set: &Set) -> (Node, Rogue, Sent, Sent, Term) {
+    let (b, mut a, first) = beside_a_holder(set);
+    let end = state(&claim(2, Some("a"), true, Some("b")), true);
+    a.sends(&end);
+    assert!(until(SOON_MS, || b.times_passed() == 1), "not handed over");
+    a.says(&state(&claim(2, Some("a"), true, Some("b")), false));
+    let term = acquires_from(&b, &mut a).0;
+    (b, a, first, end, term)
+}
+
+/// Has `b` take a term, and `a` promise it. With the promise.
+fn acquires_from(b: &Node, a: &mut Rogue) -> (Term, Sent) {
+    let authority = Arc::clone(&b.authority);
+    std::thread::scope(|scope| {
+        let taken = scope.spawn(|| acquired(&authority).0);
+        let (asked, promise) = a.promises();
+        let term = taken.join().expect("a term");
+        assert_eq!(term, Term(asked));
+        a.says(&state(&claim(asked, Some("b"), false, None), false));
+        (term, promise)
+    })
+}
+
+/// Whatever was sent before has been heard when it returns: no term is so low.
+fn is_heard(a: &mut Rogue) {
+    a.sends(&framed(ASK, &json!({ "term": 0, "record": null })));
+    a.hears(REFUSED);
+}
+
+#[test]
+fn a_commit_that_is_sent_again_takes_no_record_back() {
+    let set = Set::new(&["a", "b"]);
+    let (b, mut a, first) = beside_a_holder(&set);
+    a.sends(&record(COMMIT, mark(Term(2), 2), IDENTITY));
+    assert_eq!(a.hears(KEPT), json!({ "term": 2, "seq": 2 }));
+    a.sends(&first);
+    assert_eq!(a.hears(KEPT), json!({ "term": 2, "seq": 2 }));
+    assert_eq!(b.newest(), Some(2));
+}
+
+#[test]
+fn a_commit_of_a_term_that_nobody_promised_is_fenced() {
+    let set = Set::new(&["a", "b"]);
+    let (b, mut a, _) = beside_a_holder(&set);
+    for term in [1, 3, u64::MAX] {
+        a.sends(&record(COMMIT, mark(Term(term), 9), IDENTITY));
+        assert_eq!(a.hears(FENCED)["term"], 2);
+        assert_eq!(b.newest(), Some(1));
+    }
+}
+
+#[test]
+fn a_commit_of_a_term_that_is_over_is_fenced_however_often_it_is_sent() {
+    let set = Set::new(&["a", "b"]);
+    let (b, mut a, first, _, term) = after_a_handover(&set);
+    for old in [first, record(COMMIT, mark(Term(2), 9), IDENTITY)] {
+        for _ in 0..3 {
+            a.sends(&old);
+            let fenced = a.hears(FENCED);
+            assert_eq!(
+                (&fenced["term"], &fenced["holder"]),
+                (&json!(term.0), &json!("b"))
+            );
+        }
+    }
+    assert_eq!(b.newest(), Some(1));
+    drop(a);
+    b.settles(term, 2).expect("a commit");
+}
+
+#[test]
+fn a_record_that_is_sent_to_a_holder_changes_nothing() {
+    let set = Set::new(&["a", "b"]);
+    let (b, mut a, _, _, term) = after_a_handover(&set);
+    a.sends(&record(RECORD, mark(Term(term.0), 9), IDENTITY));
+    assert_eq!(a.hears(KEPT), json!({ "term": 2, "seq": 1 }));
+    assert_eq!(b.newest(), Some(1));
+}
+
+#[test]
+fn a_state_that_is_sent_again_neither_ends_a_term_nor_hands_one_over() {
+    let set = Set::new(&["a", "b"]);
+    let (b, mut a, _, end, term) = after_a_handover(&set);
+    let held = state(&claim(2, Some("a"), false, None), false);
+    for old in [&held, &end, &held, &end] {
+        a.sends(old);
+    }
+    is_heard(&mut a);
+    assert_eq!(b.times_passed(), 1, "it was handed over again");
+    drop(a);
+    b.settles(term, 2).expect("a commit");
+}
+
+#[test]
+fn a_promise_that_is_sent_again_gives_no_other_term() {
+    let set = Set::new(&["a", "b"]);
+    let b = set.start("b");
+    let mut a = Rogue::meets(&set, "a", "b");
+    let (term, old) = acquires_from(&b, &mut a);
+    // To `a`, which is there and ready: b has no right to the next one without it.
+    b.authority.release(term).expect("a release");
+    is_heard(&mut a);
+    a.sends(&old);
+    let authority = Arc::clone(&b.authority);
+    let asked = std::thread::scope(|scope| {
+        let asked = scope.spawn(|| authority.acquire(SHORT, false));
+        for promised in [old.clone(), promise(0), promise(u64::MAX)] {
+            a.sends(&promised);
+        }
+        a.hears(ASK);
+        for promised in [old.clone(), promise(0), promise(u64::MAX)] {
+            a.sends(&promised);
+        }
+        asked.join().expect("an answer")
+    });
+    let refused = matches!(&asked, Err(Fault::Refused(why)) if why.contains("a has not answered"));
+    assert!(refused, "{asked:?}");
+    assert!(matches!(b.commits(term, 1), Err(CommitError::TermLost(_))));
+}
+
+#[test]
+fn a_record_of_another_identity_ends_the_link() {
+    for kind in [COMMIT, RECORD] {
+        let set = Set::new(&["a", "b"]);
+        let (b, mut a, _) = beside_a_holder(&set);
+        a.sends(&record(kind, mark(Term(2), 2), [8; 32]));
+        b.hears_of_trouble("it sends a record of");
+        assert!(a.is_closed());
+        assert_eq!(b.newest(), Some(1));
+    }
+}
+
+#[test]
+fn a_node_that_says_hello_twice_is_let_go_of() {
+    let set = Set::new(&["a", "b"]);
+    let (b, mut a, _) = beside_a_holder(&set);
+    let again = json!({ "version": 1, "node": "a", "identity": "", "record": null });
+    a.sends(&framed(HELLO, &again));
+    b.hears_of_trouble("it says hello again");
+    assert!(a.is_closed());
+}
