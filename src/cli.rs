@@ -86,6 +86,17 @@ pub enum PkiCommand {
         #[arg(long)]
         renew: bool,
     },
+    /// Trust a node's certificate no more: put it on the list crl.pem, which goes to every node
+    ///
+    /// The list is that of `peer.crl`. It is for the certificate that is in the directory: revoke a stolen one before it is
+    /// renewed.
+    Revoke {
+        /// The node's name, as in its configuration
+        node: String,
+        /// The directory of the authority
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+    },
     /// Show the certificates of a directory, and when they end
     Show {
         /// The directory of the files

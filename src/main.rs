@@ -1,6 +1,6 @@
 //! Parses the command line, runs what it asks for, and passes the exit code on.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -32,9 +32,10 @@ fn pki(command: PkiCommand) -> ExitCode {
             hosts,
             renew,
         } => pki::add(dir, node, hosts, *renew).map(written),
-        PkiCommand::Show { dir } => {
-            pki::show(dir).map(|shown| shown.iter().map(ToString::to_string).collect())
+        PkiCommand::Revoke { node, dir } => {
+            pki::revoke(dir, node).map(|list| vec![format!("wrote {}", list.display())])
         }
+        PkiCommand::Show { dir } => shown(dir),
     };
     match lines {
         Ok(lines) => {
@@ -46,6 +47,12 @@ fn pki(command: PkiCommand) -> ExitCode {
             Exit::Refused.into()
         }
     }
+}
+
+fn shown(dir: &Path) -> Result<Vec<String>, pki::PkiError> {
+    let mut lines: Vec<String> = pki::show(dir)?.iter().map(ToString::to_string).collect();
+    lines.extend(pki::list(dir)?.map(|list| list.to_string()));
+    Ok(lines)
 }
 
 fn options(args: CtlArgs) -> Options {

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use x509_parser::pem::Pem;
+use x509_parser::prelude::FromDer as _;
+use x509_parser::revocation_list::CertificateRevocationList;
 
 /// A certificate that ends within this time is worth a word.
 const RENEW_BEFORE: Duration = Duration::from_secs(14 * 86_400);
@@ -65,6 +67,34 @@ pub(super) fn certificate(name: &str, path: &Path) -> Option<Finding> {
             format!(
                 "{name} {shown} expires in {} days: renew it",
                 left_s / 86_400
+            ),
+        )
+    })
+}
+
+/// Lists of revoked certificates that are past their end. They are used on.
+pub(super) fn revocations(name: &str, path: &Path) -> Option<Finding> {
+    let bytes = std::fs::read(path).ok()?;
+    let ended = Pem::iter_from_buffer(&bytes)
+        .filter_map(Result::ok)
+        .filter_map(|pem| {
+            let (_, list) = CertificateRevocationList::from_der(&pem.contents).ok()?;
+            Some(list.next_update()?.timestamp())
+        })
+        .min()?;
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let over_s = i64::try_from(now.as_secs())
+        .unwrap_or(i64::MAX)
+        .saturating_sub(ended);
+    (over_s > 0).then(|| {
+        (
+            Grade::Doubtful,
+            format!(
+                "{name} {} was to be renewed {} days ago, and is used on: `supervisor pki revoke` for a node that is on it makes a fresh one",
+                path.display(),
+                over_s / 86_400
             ),
         )
     })

@@ -174,6 +174,7 @@ fn peer(r: &mut Reader<'_>) -> PeerConfig {
         ),
         cert: required_path(r, "peer.cert", "this node's certificate"),
         key: required_path(r, "peer.key", "the key of this node's certificate"),
+        crl: r.path("peer.crl"),
         on_loss: r
             .word("peer.on_loss", &OnLoss::WORDS)
             .unwrap_or(OnLoss::Continue),

@@ -80,6 +80,7 @@ pub(super) const KEYS: &[Key] = &[
     fixed("peer.ca", |c| path(&peer(c)?.ca)),
     fixed("peer.cert", |c| path(&peer(c)?.cert)),
     fixed("peer.key", |c| path(&peer(c)?.key)),
+    fixed("peer.crl", |c| peer(c)?.crl.as_ref().and_then(path)),
     fixed("peer.on_loss", |c| text(peer(c)?.on_loss.name())),
     fixed("peer.fence", |c| list(fence(c)?.command.iter().map(text))),
     fixed("peer.fence_within", |c| time(fence(c)?.within)),

@@ -172,6 +172,8 @@ pub struct PeerConfig {
     pub ca: PathBuf,
     pub cert: PathBuf,
     pub key: PathBuf,
+    /// Lists of revoked certificates, one of each authority in `ca`. What they name is let in by nobody, however old they are.
+    pub crl: Option<PathBuf>,
     pub on_loss: OnLoss,
     /// Ends a node that is out of reach; `None`: nothing does, and an operator decides.
     pub fence: Option<FenceConfig>,

@@ -61,8 +61,7 @@ http = "127.0.0.1:9100"
 group = "validators"
 "#;
 
-const PEER: &str = r#"
-node = "fra-1"
+const PEER: &str = r#"node = "fra-1"
 [identity]
 staked = "/k/staked.json"
 unstaked = "/k/unstaked.json"
@@ -71,6 +70,7 @@ listen = "0.0.0.0:7400"
 ca = "/c/ca.pem"
 cert = "/c/fra-1.pem"
 key = "/c/fra-1-key.pem"
+crl = "/c/crl.pem"
 on_loss = "hold"
 fence = ["/usr/local/sbin/power-off", "{node}", "{address}"]
 fence_within = "1m"
@@ -114,6 +114,13 @@ fn three_lines_are_enough_for_one_node() {
     assert_eq!(peer, None);
     assert_eq!(gate.hold_max, Duration::from_secs(10));
     assert_eq!(control.socket, Path::new(DEFAULT_SOCKET));
+}
+
+#[test]
+fn a_list_of_revoked_certificates_is_optional() {
+    let crl = |text: &str| load(text).config.peer.and_then(|peer| peer.crl);
+    assert_eq!(crl(PEER).as_deref(), Some(Path::new("/c/crl.pem")));
+    assert_eq!(crl(&PEER.replace("crl = ", "# crl = ")), None);
 }
 
 #[test]

@@ -5,12 +5,14 @@
 //! <dir>/ca-key.pem     stays where it was made; signs
 //! <dir>/NODE.pem       goes to that node                 2 years, for servers and clients
 //! <dir>/NODE-key.pem   goes to that node alone
+//! <dir>/crl.pem        goes to every node, once a certificate is revoked
 //! ```
 //!
 //! A certificate is for one name, which the other side compares with its configuration, and for the addresses it was made
 //! with. Nothing that exists is written over, but for a renewal that was asked for.
 
 mod files;
+mod revoke;
 mod show;
 
 use std::path::{Path, PathBuf};
@@ -22,12 +24,14 @@ use rcgen::{
 use sha2::{Digest as _, Sha256};
 use time::{Duration, OffsetDateTime};
 
+pub use revoke::{Revoked, list, revoke};
 pub use show::{Shown, show};
 
 use crate::config::is_node_name;
 use files::{Files, write_new, write_over};
 
 const CA: &str = "ca";
+const CRL: &str = "crl";
 const CA_DAYS: i64 = 3_650;
 const NODE_DAYS: i64 = 730;
 /// A node whose clock is behind takes a fresh certificate all the same.
@@ -43,12 +47,12 @@ pub enum PkiError {
         path: PathBuf,
         source: std::io::Error,
     },
-    #[error("{} is no certificate or key that was made here: {why}", path.display())]
+    #[error("{} is no certificate, key or list that was made here: {why}", path.display())]
     Content { path: PathBuf, why: String },
     #[error("{} has mode {mode:04o}, so others can read it and sign for any node: `chmod 600 {}`", path.display(), path.display())]
     Exposed { path: PathBuf, mode: u32 },
     #[error(
-        "{0:?} cannot be a node's name here: 1 to 63 letters, digits, '.', '_' and '-', not {CA:?}, and without \"-key\" at its end"
+        "{0:?} cannot be a node's name here: 1 to 63 letters, digits, '.', '_' and '-', not {CA:?} or {CRL:?}, and without \"-key\" at its end"
     )]
     Name(String),
     #[error("{host:?} is neither an address nor a host name: {why}")]
@@ -97,9 +101,7 @@ pub fn add(
     hosts: &[String],
     renew: bool,
 ) -> Result<[PathBuf; 2], PkiError> {
-    if !is_node_name(node) || node == CA || node.ends_with("-key") {
-        return Err(PkiError::Name(node.to_owned()));
-    }
+    expect_name(node)?;
     let files = Files::of(dir, node);
     let hosts = match (hosts.is_empty(), renew) {
         (false, _) => hosts.to_vec(),
@@ -123,6 +125,14 @@ pub fn add(
     write(&files.key, &key.serialize_pem(), 0o600)?;
     write(&files.certificate, &certificate.pem(), 0o644)?;
     Ok([files.certificate, files.key])
+}
+
+/// One whose files are not taken for something else.
+fn expect_name(node: &str) -> Result<(), PkiError> {
+    if !is_node_name(node) || [CA, CRL].contains(&node) || node.ends_with("-key") {
+        return Err(PkiError::Name(node.to_owned()));
+    }
+    Ok(())
 }
 
 fn issuer(dir: &Path) -> Result<Issuer<'static, KeyPair>, PkiError> {

@@ -10,7 +10,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::pem::Pem;
 
-use super::{PkiError, files};
+use super::{CA, CRL, Files, PkiError, files, revoke};
 
 /// Worth a word when it ends within so many days.
 const SOON_DAYS: i64 = 30;
@@ -30,6 +30,9 @@ pub struct Shown {
     pub fingerprint: String,
     /// A key lies beside it that is another's: a renewal was cut off, or files were mixed up.
     pub key_is_wrong: bool,
+    /// It is on the list beside it.
+    pub is_revoked: bool,
+    serial: Vec<u8>,
 }
 
 impl std::fmt::Display for Shown {
@@ -50,6 +53,9 @@ impl std::fmt::Display for Shown {
         if self.key_is_wrong {
             write!(f, "   its key is of another certificate: renew it")?;
         }
+        if self.is_revoked {
+            write!(f, "   revoked: renew it")?;
+        }
         Ok(())
     }
 }
@@ -69,16 +75,35 @@ pub fn show(dir: &Path) -> Result<Vec<Shown>, PkiError> {
     }
     paths.retain(|path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name.ends_with(".pem") && !name.ends_with("-key.pem")
+        name.ends_with(".pem") && !name.ends_with("-key.pem") && *name != *format!("{CRL}.pem")
     });
+    let revoked = revoke::list(dir)?.map_or_else(Vec::new, |list| list.serials);
     let shown: Result<Vec<Shown>, _> = paths.iter().map(|path| of(path)).collect();
     let mut shown = shown?;
+    for one in &mut shown {
+        one.is_revoked = revoked.contains(&one.serial);
+    }
     shown.sort_by_key(|shown| (!shown.is_authority, shown.name.clone()));
     Ok(shown)
 }
 
 pub(super) fn hosts_of(path: &Path) -> Result<Vec<String>, PkiError> {
     of(path).map(|shown| shown.hosts)
+}
+
+/// What a list has it by. It is to be one that the authority of `dir` has signed.
+pub(super) fn serial_of(path: &Path, dir: &Path) -> Result<Vec<u8>, PkiError> {
+    let pem = pem(path)?;
+    let certificate = parsed(path, &pem)?;
+    if certificate.issuer().to_string() != subject_of(&Files::of(dir, CA).certificate)? {
+        return Err(content(path, &"it is of another authority"));
+    }
+    Ok(certificate.raw_serial().to_vec())
+}
+
+pub(super) fn subject_of(path: &Path) -> Result<String, PkiError> {
+    let pem = pem(path)?;
+    Ok(parsed(path, &pem)?.subject().to_string())
 }
 
 /// The bare key, as its own bytes.
@@ -130,6 +155,8 @@ fn of(path: &Path) -> Result<Shown, PkiError> {
         fingerprint: format!("{:x}", Sha256::digest(&pem.contents)),
         key_is_wrong: key_beside(path)
             .is_some_and(|key| key != certificate.public_key().subject_public_key.data.as_ref()),
+        is_revoked: false,
+        serial: certificate.raw_serial().to_vec(),
     })
 }
 

@@ -116,7 +116,7 @@ fn a_renewal_that_was_cut_off_shows_and_another_one_heals_it() -> Tried {
 #[test]
 fn names_and_addresses_that_cannot_be_used_are_refused() -> Tried {
     let dir = authority()?;
-    for name in ["", "ca", "a-key", "../a", "a b", "a/b"] {
+    for name in ["", "ca", "crl", "a-key", "../a", "a b", "a/b"] {
         refused(
             add(dir.path(), name, &hosts(&["10.0.0.1"]), false),
             &["cannot be a node's name"],
@@ -165,5 +165,52 @@ fn a_foreign_file_is_named() -> Tried {
     let dir = authority()?;
     std::fs::write(dir.path().join("notes.pem"), "not a certificate")?;
     refused(show(dir.path()), &["notes.pem", "nothing in PEM form"]);
+    Ok(())
+}
+
+#[test]
+fn a_list_names_what_was_revoked_and_grows() -> Tried {
+    let dir = authority()?;
+    assert_eq!(list(dir.path())?, None);
+    for name in ["a", "b", "c"] {
+        add(dir.path(), name, &hosts(&["10.0.0.1"]), false)?;
+    }
+    let path = revoke(dir.path(), "b")?;
+    assert_eq!(
+        (path.as_path(), mode(&path)?),
+        (&*dir.path().join("crl.pem"), 0o644)
+    );
+    revoke(dir.path(), "a")?;
+    revoke(dir.path(), "a")?;
+    let shown = show(dir.path())?;
+    let revoked: Vec<bool> = shown.iter().map(|one| one.is_revoked).collect();
+    assert_eq!(revoked, [false, true, true, false], "{shown:?}");
+    assert!(shown[1].to_string().contains("revoked: renew it"));
+    let listed = list(dir.path())?.ok_or("no list")?.to_string();
+    assert!(listed.contains("revokes 2 certificates"), "{listed}");
+    // Another certificate of that name is none of those.
+    add(dir.path(), "a", &[], true)?;
+    assert!(!show(dir.path())?[1].is_revoked);
+    Ok(())
+}
+
+#[test]
+fn what_cannot_be_revoked_is_named_and_the_list_stays() -> Tried {
+    let (dir, other) = (authority()?, authority()?);
+    refused(revoke(dir.path(), "a"), &["a.pem", "No such file"]);
+    refused(revoke(dir.path(), "ca"), &["cannot be a node's name"]);
+    let [certificate, _] = add(other.path(), "a", &hosts(&["10.0.0.1"]), false)?;
+    std::fs::copy(&certificate, dir.path().join("a.pem"))?;
+    refused(revoke(dir.path(), "a"), &["a.pem", "of another authority"]);
+    assert!(!dir.path().join("crl.pem").exists());
+    std::fs::copy(revoke(other.path(), "a")?, dir.path().join("crl.pem"))?;
+    add(dir.path(), "b", &hosts(&["10.0.0.1"]), false)?;
+    refused(
+        revoke(dir.path(), "b"),
+        &["crl.pem", "of another authority"],
+    );
+    std::fs::write(dir.path().join("crl.pem"), "garbage")?;
+    refused(revoke(dir.path(), "b"), &["crl.pem"]);
+    refused(show(dir.path()), &["crl.pem"]);
     Ok(())
 }

@@ -60,6 +60,7 @@ pub(crate) fn measure(dir: &Path, table: &mut Table) -> Result<(), AnyError> {
             ca: dir.join("ca.pem"),
             cert: dir.join(format!("{}.pem", names[at])),
             key: dir.join(format!("{}-key.pem", names[at])),
+            crl: None,
             on_loss: OnLoss::Hold,
             fence: None,
             nodes: nodes.clone(),

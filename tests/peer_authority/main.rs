@@ -8,4 +8,5 @@ mod flood;
 mod node;
 mod protocol;
 mod replay;
+mod revoked;
 mod rogue;

@@ -69,6 +69,7 @@ impl Set {
             ca: self.file("ca.pem"),
             cert: self.file(&format!("{name}.pem")),
             key: self.file(&format!("{name}-key.pem")),
+            crl: None,
             on_loss: self.on_loss,
             fence: None,
             nodes: nodes

@@ -53,12 +53,37 @@ fn thread(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<()
 }
 
 fn keep_telling(node: &Node) {
+    let mut seen = tls::stamp_of_lists(&node.config);
     while !node.is_stopping() {
+        let stamp = tls::stamp_of_lists(&node.config);
+        if stamp != seen {
+            seen = stamp;
+            part_from_revoked(node);
+        }
         let mut state = node.state();
         node.tell_others(&state);
         node.tell_holder(&mut state);
         drop(state);
         node.await_news(WORD_EVERY);
+    }
+}
+
+/// Who is on a new list is let in by nobody, and keeps no link that it has.
+fn part_from_revoked(node: &Node) {
+    let links = node.state().links();
+    for (name, link) in links {
+        let Some(certificate) = link.certificate() else {
+            continue;
+        };
+        match tls::is_revoked(&node.config, certificate) {
+            Ok(false) => {}
+            Ok(true) => {
+                tracing::warn!("the certificate of {name} has been revoked: its link is closed");
+                link.close();
+            }
+            // Nobody new comes in. Those that are in were let in by a list that could be read.
+            Err(error) => tracing::error!("{error}"),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! A look at the files of the link, before anything depends on them. It changes nothing.
 
 use super::tls;
-use crate::authority::files::{Finding, Grade, certificate, exposed};
+use crate::authority::files::{Finding, Grade, certificate, exposed, revocations};
 use crate::config::PeerConfig;
 use crate::engine::values::NodeName;
 use nix::unistd::{AccessFlags, access};
@@ -13,6 +13,10 @@ pub fn files(config: &PeerConfig, node: &NodeName) -> Vec<Finding> {
         exposed("peer.key", &config.key),
         certificate("peer.ca", &config.ca),
         certificate("peer.cert", &config.cert),
+        config
+            .crl
+            .as_ref()
+            .and_then(|crl| revocations("peer.crl", crl)),
     ]
     .into_iter()
     .flatten()

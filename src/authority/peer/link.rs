@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rustls::Connection;
+use rustls::pki_types::CertificateDer;
 
 use super::message::{Incoming, Message, MessageError};
 use super::tls::{in_words, is_late};
@@ -40,6 +41,8 @@ pub(super) enum LinkError {
 #[derive(Debug)]
 pub(super) struct Link {
     socket: TcpStream,
+    /// Of the other side.
+    certificate: Option<CertificateDer<'static>>,
     outgoing: Mutex<Outgoing>,
 }
 
@@ -54,8 +57,10 @@ impl Link {
     pub(super) fn new(socket: TcpStream, tls: Connection) -> std::io::Result<Self> {
         socket.set_read_timeout(Some(LOST_AFTER))?;
         socket.set_write_timeout(Some(SENT_WITHIN))?;
+        let shown = tls.peer_certificates().and_then(|chain| chain.first());
         Ok(Self {
             socket,
+            certificate: shown.map(|certificate| certificate.clone().into_owned()),
             outgoing: Mutex::new(Outgoing {
                 tls,
                 bytes: Vec::new(),
@@ -109,6 +114,11 @@ impl Link {
     /// Ends it for both sides, and for whoever reads from it here.
     pub(super) fn close(&self) {
         let _ = self.socket.shutdown(Shutdown::Both);
+    }
+
+    /// By which the other side was let in.
+    pub(super) fn certificate(&self) -> Option<&CertificateDer<'static>> {
+        self.certificate.as_ref()
     }
 
     fn outgoing(&self) -> std::sync::MutexGuard<'_, Outgoing> {

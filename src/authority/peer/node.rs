@@ -320,6 +320,14 @@ impl Other {
 }
 
 impl Inner {
+    /// The links of all that are there.
+    pub(super) fn links(&self) -> Vec<(NodeName, Arc<Link>)> {
+        let links = self.others.iter();
+        links
+            .filter_map(|(name, other)| Some((name.clone(), other.link.clone()?)))
+            .collect()
+    }
+
     /// The links of those that a vote waits for.
     pub(super) fn in_step(&self) -> Vec<(NodeName, Arc<Link>)> {
         let there = self.others.iter().filter(|(_, other)| other.in_step);

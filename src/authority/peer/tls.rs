@@ -2,20 +2,29 @@
 //!
 //! The files are read anew for every connection, so that a renewed certificate needs no restart. TLS 1.3, both sides with a
 //! certificate. Which node it is for stands in its common name; the address is checked as well where this node calls.
+//!
+//! A list of revoked certificates that cannot be read keeps everybody out: who was to be kept out is not known. One that is old is
+//! used on: what it names stays revoked, and to end the link for its age would cost the votes their second disk.
 
 use std::fmt;
 use std::net::TcpStream;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{
+    CertificateDer, CertificateRevocationListDer, PrivateKeyDer, ServerName, UnixTime,
+};
+use rustls::server::VerifierBuilderError;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::{
-    ClientConfig, ClientConnection, Connection, RootCertStore, ServerConfig, ServerConnection,
+    CertificateError, ClientConfig, ClientConnection, Connection, RootCertStore, ServerConfig,
+    ServerConnection,
 };
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
@@ -67,6 +76,13 @@ pub(super) fn in_words(error: &rustls::Error) -> String {
             "its certificate is for another address: `supervisor pki add --renew --host` with this one"
         }
         Error::InvalidCertificate(CertificateError::Revoked) => "its certificate is revoked",
+        Error::InvalidCertificate(CertificateError::UnknownRevocationStatus) => {
+            "peer.crl has no list of the authority that has signed it: add that one's crl.pem to the file"
+        }
+        Error::InvalidCertRevocationList(_) => "peer.crl is not what its authority has signed",
+        Error::AlertReceived(AlertDescription::CertificateRevoked) => {
+            "it says that peer.cert is revoked: `supervisor pki add --renew` here"
+        }
         Error::AlertReceived(AlertDescription::CertificateExpired) => {
             "it says that peer.cert has expired: `supervisor pki add --renew` here"
         }
@@ -83,20 +99,36 @@ pub(super) fn accept(
     config: &PeerConfig,
     socket: &TcpStream,
 ) -> Result<(Connection, NodeName), TlsError> {
-    let Material { roots, chain, key } = Material::read(config)?;
-    let provider = Arc::new(ring::default_provider());
-    let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
-    let clients = clients.map_err(|error| file_error("ca", &config.ca, &error))?;
-    let server = server(config, clients, chain, key)?;
+    let material = Material::read(config)?;
+    let clients = clients(config, &material)?;
+    let server = server(config, clients, material)?;
     let connection = ServerConnection::new(Arc::new(server))?;
     handshake(connection.into(), socket)
+}
+
+fn clients(
+    config: &PeerConfig,
+    material: &Material,
+) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let provider = Arc::new(ring::default_provider());
+    WebPkiClientVerifier::builder_with_provider(Arc::clone(&material.roots), provider)
+        .with_crls(material.revoked.clone())
+        .build()
+        .map_err(|error| verifier_error(config, &error))
+}
+
+/// Lists are taken to pieces when they are put to use, the authorities before that.
+fn verifier_error(config: &PeerConfig, error: &VerifierBuilderError) -> TlsError {
+    match (error, &config.crl) {
+        (VerifierBuilderError::InvalidCrl(_), Some(crl)) => list_error(crl, error),
+        _ => file_error("ca", &config.ca, error),
+    }
 }
 
 fn server(
     config: &PeerConfig,
     clients: Arc<dyn ClientCertVerifier>,
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
+    Material { chain, key, .. }: Material,
 ) -> Result<ServerConfig, TlsError> {
     ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13])?
@@ -112,10 +144,20 @@ pub(super) fn call(
     wanted: &NodeName,
     address: &str,
 ) -> Result<Connection, TlsError> {
-    let Material { roots, chain, key } = Material::read(config)?;
-    let client = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let Material {
+        roots,
+        revoked,
+        chain,
+        key,
+    } = Material::read(config)?;
+    let provider = Arc::new(ring::default_provider());
+    let servers = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider))
+        .with_crls(revoked)
+        .build()
+        .map_err(|error| verifier_error(config, &error))?;
+    let client = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])?
-        .with_root_certificates(roots)
+        .with_webpki_verifier(servers)
         .with_client_auth_cert(chain, key)
         .map_err(|error| file_error("key", &config.key, &error))?;
     let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
@@ -134,7 +176,8 @@ pub(super) fn call(
 
 /// Whether the files make a connection possible, under the name of this node.
 pub(super) fn check(config: &PeerConfig, node: &NodeName) -> Result<(), TlsError> {
-    let Material { chain, key, .. } = Material::read(config)?;
+    let material = Material::read(config)?;
+    let chain = &material.chain;
     let found = chain.first().and_then(|certificate| name_in(certificate));
     if found.as_ref() != Some(node) {
         let found = found.map_or_else(|| "nobody".to_owned(), |name| name.0);
@@ -146,11 +189,60 @@ pub(super) fn check(config: &PeerConfig, node: &NodeName) -> Result<(), TlsError
             ),
         ));
     }
-    server(config, WebPkiClientVerifier::no_client_auth(), chain, key).map(drop)
+    let clients = clients(config, &material)?;
+    if let (Some(crl), Some(own)) = (&config.crl, chain.first())
+        && let Err(error) = is_listed(&*clients, own)
+    {
+        return Err(match error {
+            rustls::Error::InvalidCertificate(CertificateError::Revoked) => file_error(
+                "cert",
+                &config.cert,
+                &format!(
+                    "{} revokes it: `supervisor pki add {node} --renew`, and put the new one and its key here",
+                    crl.display()
+                ),
+            ),
+            _ => file_error("crl", crl, &in_words(&error)),
+        });
+    }
+    server(config, clients, material).map(drop)
+}
+
+/// What the lists have against a certificate. What else may be wrong with it is seen elsewhere.
+fn is_listed(
+    clients: &dyn ClientCertVerifier,
+    certificate: &CertificateDer<'_>,
+) -> Result<(), rustls::Error> {
+    use CertificateError::{Revoked, UnknownRevocationStatus};
+    let met = clients.verify_client_cert(certificate, &[], UnixTime::now());
+    match met {
+        Err(
+            error @ (rustls::Error::InvalidCertificate(Revoked | UnknownRevocationStatus)
+            | rustls::Error::InvalidCertRevocationList(_)),
+        ) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Whether that certificate, by which a connection was made, has been revoked since.
+pub(super) fn is_revoked(
+    config: &PeerConfig,
+    certificate: &CertificateDer<'_>,
+) -> Result<bool, TlsError> {
+    let clients = clients(config, &Material::read(config)?)?;
+    Ok(is_listed(&*clients, certificate).is_err())
+}
+
+/// When the lists were last put there, to notice new ones.
+pub(super) fn stamp_of_lists(config: &PeerConfig) -> Option<(SystemTime, u64, u64)> {
+    let file = std::fs::metadata(config.crl.as_ref()?).ok()?;
+    Some((file.modified().ok()?, file.ino(), file.len()))
 }
 
 struct Material {
-    roots: RootCertStore,
+    roots: Arc<RootCertStore>,
+    /// Lists of revoked certificates.
+    revoked: Vec<CertificateRevocationListDer<'static>>,
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
 }
@@ -175,13 +267,29 @@ impl Material {
                 .add(root)
                 .map_err(|error| file_error("ca", &config.ca, &error))?;
         }
+        let revoked = config.crl.as_ref().map(|path| lists(path)).transpose()?;
         Ok(Self {
-            roots,
+            roots: Arc::new(roots),
+            revoked: revoked.unwrap_or_default(),
             chain: certificates("cert", &config.cert)?,
             key: PrivateKeyDer::from_pem_file(&config.key)
                 .map_err(|error| file_error("key", &config.key, &error))?,
         })
     }
+}
+
+fn lists(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
+    let read = CertificateRevocationListDer::pem_file_iter(path)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    match read {
+        Ok(found) if found.is_empty() => Err(list_error(path, &"it holds no list in PEM form")),
+        other => other.map_err(|error| list_error(path, &error)),
+    }
+}
+
+fn list_error(path: &Path, why: &dyn fmt::Display) -> TlsError {
+    let remedy = "nobody is spoken to before it can be read: copy crl.pem here from where `supervisor pki revoke` has made it, or take peer.crl out of the configuration";
+    file_error("crl", path, &format!("{why}; {remedy}"))
 }
 
 fn file_error(key: &'static str, path: &Path, error: &dyn fmt::Display) -> TlsError {
