@@ -246,6 +246,15 @@ impl Authority {
         }
     }
 
+    /// Whether votes wait for another node to keep their record; `None`: no node keeps it. Never waits.
+    #[must_use]
+    pub fn is_in_step(&self, node: &NodeName) -> Option<bool> {
+        match self {
+            Self::Local(_) | Self::Etcd(_) => None,
+            Self::Peer(peer) => peer.is_in_step(node),
+        }
+    }
+
     /// What is known of the newest committed record.
     #[must_use]
     pub fn newest_mark(&self) -> Option<RecordMark> {

@@ -152,6 +152,18 @@ fn peers(page: &mut Page, status: &Status) {
     };
     each(
         page,
+        "peer_connected",
+        "The peer is heard. Nobody can take over from this node while none is.",
+        |peer| Some(f64::from(u8::from(peer.role.is_some()))),
+    );
+    each(
+        page,
+        "peer_in_step",
+        "Votes wait for the peer to keep their record; there only where peers keep it.",
+        |peer| peer.in_step.map(|it| f64::from(u8::from(it))),
+    );
+    each(
+        page,
         "peer_healthy",
         "The peer's validator is healthy.",
         |peer| peer.healthy.map(|it| f64::from(u8::from(it))),
@@ -227,6 +239,45 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn page_of(peers: serde_json::Value) -> String {
+        let status = serde_json::json!({
+            "node": "a", "identity": null, "vote_account": null, "role": "active",
+            "since": "1970-01-01T00:00:00.000Z", "term": 7, "reason": "",
+            "authority": {"kind": "peer", "holder": "a", "healthy": true, "lease_left_ms": null},
+            "record": {"kind": null, "slot": null, "seq": null, "sha256": null},
+            "gate": {"commits": 0, "refused": 0, "waiting": 0, "latency_us": {"p50": null, "p99": null, "max": null}},
+            "validator": {"restarts": 0}, "peers": peers,
+        });
+        render(&serde_json::from_value(status).expect("a status"))
+    }
+
+    #[test]
+    fn a_peer_that_is_lost_is_a_zero_and_one_that_lacks_the_record_another() {
+        let page = page_of(serde_json::json!([
+            {"node": "b", "role": "standby", "in_step": true},
+            {"node": "c", "role": "standby", "in_step": false},
+            {"node": "d", "role": null, "in_step": false},
+        ]));
+        for line in [
+            "peer_connected{node=\"b\"} 1",
+            "peer_connected{node=\"c\"} 1",
+            "peer_connected{node=\"d\"} 0",
+            "peer_in_step{node=\"b\"} 1",
+            "peer_in_step{node=\"c\"} 0",
+            "peer_in_step{node=\"d\"} 0",
+        ] {
+            let line = format!("\n{PREFIX}{line}\n");
+            assert!(page.contains(&line), "{line}{page}");
+        }
+    }
+
+    #[test]
+    fn where_no_peer_keeps_the_record_none_is_out_of_step() {
+        let page = page_of(serde_json::json!([{"node": "b", "role": "standby"}]));
+        assert!(!page.contains("peer_in_step{"), "{page}");
+        assert!(page.contains("peer_connected{node=\"b\"} 1"), "{page}");
+    }
 
     #[test]
     fn a_label_cannot_break_out_of_its_line() {

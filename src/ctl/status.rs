@@ -116,6 +116,9 @@ pub struct PeerStatus {
     /// How often its supervisor has started its validator.
     #[serde(default)]
     pub starts: Option<u64>,
+    /// Votes wait for its disk to have their record; null where the record is not kept by peers.
+    #[serde(default)]
+    pub in_step: Option<bool>,
     /// Age of its last message, in milliseconds; null when none came yet.
     pub seen_ms: Option<u64>,
     /// End of its pause; null when not paused.

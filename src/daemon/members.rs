@@ -86,6 +86,7 @@ impl Members {
             record_slot: member.record_slot,
             version: member.version.clone(),
             starts: Some(member.starts),
+            in_step: None,
             seen_ms: Some(now.since(*seen)),
             paused_until: member.paused_until_unix_ms.map(Timestamp::from_unix_ms),
         });
@@ -105,6 +106,7 @@ fn unreachable(node: NodeName, record_slot: Option<u64>, seen_ms: Option<u64>) -
         record_slot,
         version: None,
         starts: None,
+        in_step: None,
         seen_ms,
         paused_until: None,
     }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{Daemon, clock, service};
 use crate::ctl::status::{
-    AuthorityStatus, GateStatus, LatencyStatus, RecordStatus, Status, ValidatorStatus,
+    AuthorityStatus, GateStatus, LatencyStatus, PeerStatus, RecordStatus, Status, ValidatorStatus,
 };
 use crate::ctl::wire::{Explain, HistoryEntry};
 use crate::engine::table::{self, Cause};
@@ -71,13 +71,19 @@ impl Daemon {
                 }),
             gate: self.gate_status(),
             validator: self.validator_status(),
-            peers: self.members.status(
-                &NodeName(self.config.node.clone()),
-                self.config.peer.as_ref(),
-            ),
+            peers: self.peers_status(),
             paused_until: self.engine.paused_until().map(clock::wall),
             next_leader_slot: self.next_leader_slot(),
         }
+    }
+
+    fn peers_status(&self) -> Vec<PeerStatus> {
+        let node = NodeName(self.config.node.clone());
+        let mut peers = self.members.status(&node, self.config.peer.as_ref());
+        for peer in &mut peers {
+            peer.in_step = self.authority.is_in_step(&NodeName(peer.node.clone()));
+        }
+        peers
     }
 
     /// The first one from the validator's present slot on.

@@ -120,6 +120,11 @@ impl Pair {
         status.is_some_and(|status| status["peers"][0]["role"].is_null())
     }
 
+    /// Whether the votes of `name` wait for the other one's disk.
+    pub(crate) fn peer_is_in_step(&self, name: &str) -> Option<bool> {
+        self.node(name).status()?["peers"][0]["in_step"].as_bool()
+    }
+
     /// Cuts the cable between the two, or makes it whole.
     pub(crate) fn cut(&self, is_cut: bool) {
         if is_cut {

@@ -91,6 +91,7 @@ fn a_cut_cable_stops_no_vote_and_makes_no_second_voter() {
         );
         pair.await_votes_of("a", 60, SOON_MS);
         assert_eq!(pair.node("b").role().as_deref(), Some("standby"));
+        assert_eq!(pair.peer_is_in_step("a"), Some(false));
         // Nor does an operator's word, while the votes of the other one show.
         let output = pair
             .node("b")
@@ -99,6 +100,7 @@ fn a_cut_cable_stops_no_vote_and_makes_no_second_voter() {
         assert!(said(&output).contains("the node that votes is not dead"));
         pair.cut(false);
         pair.await_ready();
+        assert!(until(SOON_MS, || pair.peer_is_in_step("a") == Some(true)));
         // What it missed is on its disk, and it can take over.
         signal(pair.node("a").validator(), Signal::SIGKILL);
         pair.await_votes_of("b", 5, SOON_MS);

@@ -76,7 +76,7 @@ impl Node {
         other.met += 1;
         other.record = hello.record;
         other.due = due;
-        other.in_step = due <= hello.record;
+        other.in_step.set(due <= hello.record);
         other.claim = None;
         state.pact.met(from);
         self.well(&mut state, Part::Link(from.clone()));
@@ -97,7 +97,7 @@ impl Node {
             return;
         }
         other.link = None;
-        other.in_step = false;
+        other.in_step.set(false);
         other.claim = None;
         other.member = None;
         state.pact.lost(from, &why.to_string());
@@ -249,7 +249,9 @@ impl Node {
     fn hear_kept(&self, state: &mut Inner, from: &NodeName, place: Place) {
         if let Some(other) = state.others.get_mut(from) {
             other.record = other.record.max(Some(place));
-            other.in_step |= other.link.is_some() && other.due <= other.record;
+            if other.link.is_some() && other.due <= other.record {
+                other.in_step.set(true);
+            }
         }
     }
 

@@ -176,6 +176,12 @@ impl Peer {
         self.0.record.mark()
     }
 
+    /// Whether votes wait for that node to keep their record. Never waits.
+    #[must_use]
+    pub fn is_in_step(&self, node: &NodeName) -> Option<bool> {
+        self.0.in_step.get(node).map(node::Flag::get)
+    }
+
     /// What the other nodes are to know of this one.
     pub fn tell_member(&self, member: Member) {
         self.0.note_member(member);

@@ -31,6 +31,8 @@ pub(super) struct Node {
     pub(super) record: RecordFile,
     ballot_file: BallotFile,
     state: Mutex<Inner>,
+    /// For whoever asks how it is: [`Other::in_step`] of each.
+    pub(super) in_step: BTreeMap<NodeName, Flag>,
     /// What this node says of itself. Of its own, so that the daemon never waits for a disk.
     member: Mutex<(Member, bool)>,
     /// Something in it should not wait for the next sign of life.
@@ -69,12 +71,26 @@ pub(super) struct Other {
     /// The newest record on its disk, as it said over this link.
     pub(super) record: Option<Place>,
     /// It has the newest record of when the link came up: votes wait for it from here on.
-    pub(super) in_step: bool,
+    pub(super) in_step: Flag,
     pub(super) due: Option<Place>,
     pub(super) member: Option<Member>,
     pub(super) claim: Option<Ballot>,
     /// When it last said how it is.
     pub(super) heard_at: Option<Instant>,
+}
+
+/// Set under the lock, and read without it: a disk may be waited for under that.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Flag(Arc<AtomicBool>);
+
+impl Flag {
+    pub(super) fn get(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set(&self, value: bool) {
+        self.0.store(value, Ordering::Relaxed);
+    }
 }
 
 impl Node {
@@ -90,16 +106,21 @@ impl Node {
             link: None,
             met: 0,
             record: None,
-            in_step: false,
+            in_step: Flag::default(),
             due: None,
             member: None,
             claim: None,
             heard_at: None,
         };
         let names = config.nodes.iter().map(|node| NodeName(node.name.clone()));
-        let others = names
+        let others: BTreeMap<NodeName, Other> = names
             .filter(|other| *other != name)
-            .map(|name| (name, other()));
+            .map(|name| (name, other()))
+            .collect();
+        let in_step = others
+            .iter()
+            .map(|(name, other)| (name.clone(), other.in_step.clone()))
+            .collect();
         Self {
             identity,
             config: config.clone(),
@@ -107,12 +128,13 @@ impl Node {
             ballot_file,
             state: Mutex::new(Inner {
                 pact,
-                others: others.collect(),
+                others,
                 told: None,
                 heir_since: None,
                 troubles: BTreeMap::new(),
             }),
             name,
+            in_step,
             member: Mutex::default(),
             has_news: Condvar::new(),
             changed: Condvar::new(),
@@ -330,7 +352,7 @@ impl Inner {
 
     /// The links of those that a vote waits for.
     pub(super) fn in_step(&self) -> Vec<(NodeName, Arc<Link>)> {
-        let there = self.others.iter().filter(|(_, other)| other.in_step);
+        let there = self.others.iter().filter(|(_, other)| other.in_step.get());
         there
             .filter_map(|(name, other)| Some((name.clone(), other.link.clone()?)))
             .collect()

@@ -109,7 +109,7 @@ impl Node {
         let other = state.others.get(to).filter(|other| other.link.is_some());
         match other {
             None => return Err(Fault::Refused(format!("{to} cannot be reached"))),
-            Some(other) if !other.in_step => {
+            Some(other) if !other.in_step.get() => {
                 return Err(Fault::Refused(format!(
                     "{to} has not got the newest record yet"
                 )));

@@ -70,7 +70,7 @@ impl Node {
                     );
                     link.close();
                     if let Some(other) = state.others.get_mut(&name) {
-                        other.in_step = false;
+                        other.in_step.set(false);
                     }
                 }
                 continue;
@@ -79,7 +79,7 @@ impl Node {
         }
         let elsewhere = |state: &Inner| {
             let mut others = state.others.values();
-            others.any(|other| other.in_step && other.record >= Some(place))
+            others.any(|other| other.in_step.get() && other.record >= Some(place))
         };
         if self.config.on_loss == OnLoss::Hold && !elsewhere(&state) {
             return Err(CommitError::Unsettled(

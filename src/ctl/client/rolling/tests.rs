@@ -11,6 +11,7 @@ fn peer(role: Option<Role>, starts: u64) -> PeerStatus {
         record_slot: None,
         version: None,
         starts: Some(starts),
+        in_step: None,
         seen_ms: Some(10),
         paused_until: None,
     }
