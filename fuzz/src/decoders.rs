@@ -9,6 +9,9 @@ use std::collections::BTreeMap;
 use ed25519_dalek::SigningKey;
 use testkit::encode;
 use validator_supervisor::authority::peer::message;
+use validator_supervisor::authority::stored;
+use validator_supervisor::config::Loaded;
+use validator_supervisor::ctl::wire;
 use validator_supervisor::engine::values::RecordKind;
 use validator_supervisor::validator::pubkey::Pubkey;
 use validator_supervisor::validator::record::{VoteRecord, may_follow, parse};
@@ -17,7 +20,7 @@ use validator_supervisor::validator::record::{VoteRecord, may_follow, parse};
 pub type Decoder = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const ALL: [Decoder; 7] = [
+pub const ALL: [Decoder; 10] = [
     ("record_file", record_file),
     ("tower_data", tower_data),
     ("history_data", history_data),
@@ -25,6 +28,9 @@ pub const ALL: [Decoder; 7] = [
     ("history_order", history_order),
     ("pubkey", pubkey),
     ("peer_messages", peer_messages),
+    ("stored_forms", stored_forms),
+    ("ctl_lines", ctl_lines),
+    ("config_file", config_file),
 ];
 
 /// The identity whose records the corpora hold.
@@ -152,4 +158,51 @@ pub fn peer_messages(bytes: &[u8]) {
     let once = message::read_and_write(bytes);
     let again = message::read_and_write(&once.concat());
     assert_eq!(again, once);
+}
+
+/// What an authority keeps, as it is and with the frame and the checksum made right: what is read is what was written.
+pub fn stored_forms(bytes: &[u8]) {
+    let framed = |magic| stored::frame(magic, bytes);
+    for form in [
+        bytes.to_vec(),
+        framed(stored::RECORD_MAGIC),
+        framed(stored::HOLDING_MAGIC),
+    ] {
+        if let Ok(record) = stored::read_record(&form) {
+            let again = stored::record_form(record.mark, &record.identity, &record.bytes);
+            assert_eq!(again, form, "a record has one form");
+        }
+        if let Ok(holding) = stored::read_holding(&form) {
+            let again = stored::holding_form(&holding);
+            assert_eq!(again, form, "a holding has one form");
+        }
+    }
+}
+
+/// A line from an operator's side of the control socket, and one from the supervisor's.
+pub fn ctl_lines(bytes: &[u8]) {
+    if let Ok(request) = wire::parse_request(bytes) {
+        let again = wire::parse_request(wire::request_line(&request).as_bytes());
+        assert_eq!(again.ok(), Some(request));
+    }
+    if let Ok(reply) = wire::parse_reply(bytes) {
+        let again = wire::parse_reply(wire::reply_line(&reply).as_bytes());
+        assert_eq!(again.ok(), Some(reply));
+    }
+}
+
+/// A configuration: its effective form means the same.
+pub fn config_file(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    let Ok(loaded) = Loaded::parse(text, "host") else {
+        return;
+    };
+    let effective = loaded.effective();
+    let again = Loaded::parse(&effective, "host");
+    let again = again.unwrap_or_else(|problems| panic!("{problems}\n{effective}"));
+    if !effective.contains("***") {
+        assert_eq!(again.config, loaded.config, "{effective}");
+    }
 }

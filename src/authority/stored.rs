@@ -11,8 +11,10 @@ use crate::engine::values::{RecordKind, RecordMark, Term};
 const VERSION: u16 = 1;
 const HEAD: usize = 10;
 const CHECKSUM: usize = 32;
-const RECORD_MAGIC: &[u8; 8] = b"VSRECORD";
-const HOLDING_MAGIC: &[u8; 8] = b"VSHOLDNG";
+/// How a record begins.
+pub const RECORD_MAGIC: &[u8; 8] = b"VSRECORD";
+/// How a holding begins.
+pub const HOLDING_MAGIC: &[u8; 8] = b"VSHOLDNG";
 /// Term, sequence, slot, kind, identity.
 const RECORD_FIELDS: usize = 8 + 8 + 8 + 1 + 32;
 const HOLDING_FIELDS: usize = 8 + 1 + 32;
@@ -123,7 +125,8 @@ pub fn read_holding(form: &[u8]) -> Result<Holding, FormError> {
 }
 
 /// A payload in the frame.
-pub(super) fn frame(magic: &[u8; 8], payload: &[u8]) -> Vec<u8> {
+#[must_use]
+pub fn frame(magic: &[u8; 8], payload: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(HEAD + payload.len() + CHECKSUM);
     begin(&mut out, magic);
     out.extend_from_slice(payload);
