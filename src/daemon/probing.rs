@@ -192,7 +192,7 @@ async fn probe(pid: i32, prober: Prober, events: UnboundedSender<Event>) {
         };
         if let Some(slot) = slot.filter(|_| round % every == 0) {
             let profile = prober.profile(slot).await;
-            known = profile.leader_slots.is_some();
+            known = profile.schedule.is_some();
             let _ = events.send(Event::Profiled(profile));
         }
         tokio::time::sleep(PROBE_EVERY).await;

@@ -16,6 +16,9 @@ use crate::validator::keypair::Keypair;
 /// Between two status lines of the same role.
 const STATUS_EVERY: Duration = Duration::from_secs(1);
 
+/// Slots for which the leader schedule has to be known before it counts as known. More than a handover looks ahead.
+const KNOWN_AHEAD: u64 = 64;
+
 /// The address of a vote account, where it can be told without a secret.
 pub(super) fn vote_account_text(account: &VoteAccount) -> Option<String> {
     match account {
@@ -92,10 +95,10 @@ impl Daemon {
     }
 
     pub(super) fn leads(&self) -> Leads {
-        let known = self.facts.is_some() && self.profile.leader_slots.is_some();
+        let ahead = |slot| self.profile.knows_ahead(slot, KNOWN_AHEAD);
         match self.next_leader_slot() {
             Some(slot) => Leads::At(slot),
-            None if known => Leads::Never,
+            None if self.facts.is_some_and(|facts| ahead(facts.slot)) => Leads::Never,
             None => Leads::Unknown,
         }
     }

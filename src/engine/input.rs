@@ -157,7 +157,7 @@ pub enum Leads {
     /// Nobody could be asked.
     #[default]
     Unknown,
-    /// None in this epoch any more.
+    /// None as far as the schedule is known, which is well ahead.
     Never,
     /// This one, which may be the present one.
     At(u64),

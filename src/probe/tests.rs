@@ -2,9 +2,11 @@
 
 use std::time::Instant;
 
+use testkit::chain::{Chain, ChainSpec};
 use testkit::lone_rpc::{LoneRpc, Says};
 
 use super::cluster::Doubt;
+use super::validator::Profile;
 use super::*;
 
 const OURS: &str = "GH7ome3EiwEr7tu9JuTh2dpYWBJK3z69Xm1ZE3MEE6JC";
@@ -142,5 +144,29 @@ fn who_goes_on_while_the_validator_stands_is_told() {
         let survey = cluster.ask().await;
         assert_eq!(survey.own_advancing, Some(false));
         assert_eq!((survey.asked, survey.advancing, survey.failed), (2, 1, 1));
+    });
+}
+
+#[test]
+fn the_schedule_reaches_into_the_next_epoch_and_what_lies_behind_is_unknown() {
+    const EPOCH: u64 = 100;
+    let spec = ChainSpec::new(60_000).slots_in_epoch(EPOCH);
+    let chain = Chain::start(spec).expect("a chain");
+    let now = chain.slot();
+    let (this, next) = (now - now % EPOCH, now - now % EPOCH + EPOCH);
+    chain.set_leader_slots(OURS, [this, next + 3, next + EPOCH + 1]);
+    let (prober, _) = subject(&chain.rpc_url(), &[]);
+    run(async {
+        let profile = prober.profile(now).await;
+        let schedule = profile.schedule.clone().expect("a schedule");
+        let led: Vec<u64> = [this, next + 3]
+            .into_iter()
+            .filter(|slot| *slot >= now)
+            .collect();
+        assert_eq!((schedule.slots, schedule.until), (led, next + EPOCH));
+        assert_eq!(profile.next_leader_slot(next), Some(next + 3));
+        assert_eq!(profile.next_leader_slot(next + 4), None);
+        assert!(profile.knows_ahead(next + 4, 64) && !profile.knows_ahead(next + 40, 64));
+        assert!(!Profile::default().knows_ahead(0, 0));
     });
 }

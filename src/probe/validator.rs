@@ -34,17 +34,33 @@ pub struct Facts {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Profile {
     pub version: Option<String>,
-    /// What the identity leads in this epoch from the slot of the question on, in order; `None`: not known.
-    pub leader_slots: Option<Vec<u64>>,
+    /// `None`: not known.
+    pub schedule: Option<Schedule>,
+}
+
+/// What the identity leads, as far as the leader schedule is known: this epoch and, in its course, the next one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Schedule {
+    /// From the slot of the question on, in order.
+    pub slots: Vec<u64>,
+    /// The first slot of which nothing is known.
+    pub until: u64,
 }
 
 impl Profile {
     /// The first slot that the identity leads from `slot` on; `None`: none is known.
     #[must_use]
     pub fn next_leader_slot(&self, slot: u64) -> Option<u64> {
-        let slots = self.leader_slots.as_ref()?;
+        let slots = &self.schedule.as_ref()?.slots;
         let at = slots.partition_point(|leads| *leads < slot);
         slots.get(at).copied()
+    }
+
+    /// Whether it is known what the identity leads in the `ahead` slots from `slot` on.
+    #[must_use]
+    pub fn knows_ahead(&self, slot: u64, ahead: u64) -> bool {
+        let known = self.schedule.as_ref().map(|schedule| schedule.until);
+        known.is_some_and(|until| slot.saturating_add(ahead) <= until)
     }
 }
 
@@ -110,13 +126,13 @@ impl Prober {
 
     /// What is worth asking once a minute.
     pub async fn profile(&self, slot: u64) -> Profile {
-        let (version, leader_slots) = tokio::join!(
+        let (version, schedule) = tokio::join!(
             self.own.ask(self.own.rpc.get_version()),
-            self.leader_slots(slot),
+            self.schedule(slot),
         );
         Profile {
             version: version.ok().map(|version| version.solana_core),
-            leader_slots,
+            schedule,
         }
     }
 
@@ -172,29 +188,41 @@ impl Prober {
         Some(accounts.next()?.last_vote)
     }
 
-    async fn leader_slots(&self, slot: u64) -> Option<Vec<u64>> {
+    async fn schedule(&self, slot: u64) -> Option<Schedule> {
+        let epoch = self.own.ask(self.own.rpc.get_epoch_info()).await.ok()?;
+        let first = epoch.absolute_slot.checked_sub(epoch.slot_index)?;
+        let next = first.checked_add(epoch.slots_in_epoch)?;
+        let (this_one, next_one) = tokio::join!(self.slots_of(first), self.slots_of(next));
+        let mut slots = this_one?;
+        let mut until = next;
+        // Not known before the epoch has begun for good.
+        if let Some(more) = next_one {
+            slots.extend(more);
+            until = until.saturating_add(epoch.slots_in_epoch);
+        }
+        slots.retain(|leads| *leads >= slot);
+        slots.sort_unstable();
+        Some(Schedule { slots, until })
+    }
+
+    /// What the identity leads in the epoch that begins with `first`.
+    async fn slots_of(&self, first: u64) -> Option<Vec<u64>> {
         let config = RpcLeaderScheduleConfig {
             identity: Some(self.identity.clone()),
             commitment: None,
         };
-        let (epoch, schedule) = tokio::join!(
-            self.own.ask(self.own.rpc.get_epoch_info()),
-            self.own.ask(
-                self.own
-                    .rpc
-                    .get_leader_schedule_with_config(Some(slot), config)
-            ),
-        );
-        let (epoch, schedule) = (epoch.ok()?, schedule.ok()??);
-        let first = epoch.absolute_slot.checked_sub(epoch.slot_index)?;
+        let asked = self
+            .own
+            .rpc
+            .get_leader_schedule_with_config(Some(first), config);
+        let schedule = self.own.ask(asked).await.ok()??;
         // One that leads nothing is not in it.
         let indices = schedule.get(&self.identity).into_iter().flatten();
-        let mut slots: Vec<u64> = indices
-            .map(|index| first.saturating_add(*index as u64))
-            .filter(|leads| *leads >= slot)
-            .collect();
-        slots.sort_unstable();
-        Some(slots)
+        Some(
+            indices
+                .map(|index| first.saturating_add(*index as u64))
+                .collect(),
+        )
     }
 }
 

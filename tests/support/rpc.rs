@@ -172,10 +172,14 @@ pub fn leader_of(cluster: &ClusterState, slot: u64) -> &str {
         .map_or(&cluster.other_leader, |(leader, _)| leader)
 }
 
-/// Slot indices in the epoch of the slot that the first parameter names, or of the current one.
-fn leader_schedule(view: &View<'_>, params: &Value, slot: u64) -> Value {
+/// Slot indices in the epoch of the slot that the first parameter names, or of the current one. Known to the end of the next one.
+fn leader_schedule(view: &View<'_>, params: &Value, now: u64) -> Value {
     let slots_in_epoch = view.cluster.slots_in_epoch;
-    let slot = params.get(0).and_then(Value::as_u64).unwrap_or(slot);
+    let slot = params.get(0).and_then(Value::as_u64).unwrap_or(now);
+    // What is known does not depend on the commitment of the question.
+    if slot / slots_in_epoch > view.cluster.slot / slots_in_epoch + 1 {
+        return Value::Null;
+    }
     let first = slot - slot % slots_in_epoch;
     let wanted = params
         .as_array()
