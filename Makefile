@@ -47,7 +47,7 @@ test-real: packages ## votes of real validators through the gate, in Tower BFT a
 	SUPERVISOR_AGAVE_BIN=$$bin $(stage) real cargo test --locked --test real -- --test-threads=1 --nocapture
 
 .PHONY: demo
-demo: ## one node's life in a terminal, with measured times
+demo: ## two nodes in a terminal: a handover and what fails, with measured times
 	@tests/demo/run
 
 .PHONY: bench

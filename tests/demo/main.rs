@@ -1,4 +1,4 @@
-//! The main job, narrated in a terminal: one validator under the supervisor, from its start to the end of its voting.
+//! The main job, narrated in a terminal: two supervised validators that vote as one, through a handover and through what fails.
 //!
 //! Run by `tests/demo/run`, which builds what it needs and names a real validator in `SUPERVISOR_AGAVE_BIN` where there
 //! is one. Ends by itself; exit code 0 only if no vote was sent that should not have been. Whatever ends it (the last
@@ -15,10 +15,14 @@ mod chain;
 #[path = "../real/cluster.rs"]
 #[allow(dead_code, reason = "the tests use all of it, the demo a part")]
 mod cluster;
+#[path = "../real/commits.rs"]
+#[allow(dead_code, reason = "the tests use all of it, the demo a part")]
+mod commits;
 #[path = "../real/genesis.rs"]
 #[allow(dead_code, reason = "the tests use all of it, the demo a part")]
 mod genesis;
 #[path = "../real/launch.rs"]
+#[allow(dead_code, reason = "the tests use all of it, the demo a part")]
 mod launch;
 #[path = "../real/node.rs"]
 #[allow(dead_code, reason = "the tests use all of it, the demo a part")]
@@ -27,26 +31,50 @@ mod node;
 #[allow(dead_code, reason = "the tests use all of it, the demo a part")]
 mod process;
 #[path = "../real/rpc.rs"]
+#[allow(dead_code, reason = "the tests use all of it, the demo a part")]
 mod rpc;
+#[path = "../real/score.rs"]
+#[allow(dead_code, reason = "the tests use all of it, the demo a part")]
+mod score;
+#[path = "../real/supervisor.rs"]
+#[allow(dead_code, reason = "the tests use all of it, the demo a part")]
+mod supervisor;
 #[path = "../real/until.rs"]
+#[allow(dead_code, reason = "the tests use all of it, the demo a part")]
 mod until;
+#[path = "../real/verdict.rs"]
+#[allow(dead_code, reason = "the tests use all of it, the demo a part")]
+mod verdict;
+#[path = "../real/vote_log.rs"]
+#[allow(dead_code, reason = "the tests use all of it, the demo a part")]
+mod vote_log;
 
+mod columns;
+mod disks;
+mod machine;
 mod narrator;
+mod peers;
 mod real_stage;
 mod stage;
 mod stand_in_stage;
 mod story;
-mod supervised;
+mod troubles;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use narrator::Narrator;
-use stage::{Failure, Stage};
+use real_stage::RealStage;
+use stage::Failure;
+use stand_in_stage::StandInStage;
+
+/// Ctrl-C was seen: all else that goes wrong comes of it.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 fn main() -> ExitCode {
     let dir = match tempfile::Builder::new()
@@ -63,6 +91,11 @@ fn main() -> ExitCode {
     if let Err(error) = clean_up_on_signals(dir.path().to_owned()) {
         return failed(&format!("signals cannot be caught: {error}"));
     }
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        end_if_interrupted();
+        report(panic);
+    }));
     let played = catch_unwind(AssertUnwindSafe(|| play(dir.path())));
     process::kill_all_naming(dir.path());
     match played {
@@ -74,19 +107,27 @@ fn main() -> ExitCode {
 }
 
 fn play(dir: &Path) -> Result<(), Failure> {
-    let mut narrator = Narrator::new();
-    let mut stage = set_up(dir, &mut narrator)?;
-    story::play(stage.as_mut(), &mut narrator)
+    let supervisor = beside_this_program("supervisor")?;
+    let out = &mut Narrator::new();
+    if std::env::var_os("SUPERVISOR_AGAVE_BIN").is_some() {
+        let cluster = real_stage::cluster(out);
+        let mut stage = RealStage::set_up(&cluster, dir, &supervisor, out)?;
+        story::play(&mut stage, out)
+    } else {
+        let mut stage = StandInStage::set_up(dir, &supervisor, out)?;
+        story::play(&mut stage, out)
+    }
 }
 
-fn set_up(dir: &Path, narrator: &mut Narrator) -> Result<Box<dyn Stage>, Failure> {
-    if std::env::var_os("SUPERVISOR_AGAVE_BIN").is_some() {
-        Ok(Box::new(real_stage::RealStage::set_up(dir, narrator)?))
-    } else {
-        Ok(Box::new(stand_in_stage::StandInStage::set_up(
-            dir, narrator,
-        )?))
-    }
+/// target/<profile>/<name>, seen from target/<profile>/examples/demo.
+fn beside_this_program(name: &str) -> Result<PathBuf, Failure> {
+    let own = std::env::current_exe()?;
+    let found = own
+        .ancestors()
+        .nth(2)
+        .map(|profile| profile.join(name))
+        .filter(|path| path.is_file());
+    found.ok_or_else(|| Failure(format!("{name} is not built: run tests/demo/run")))
 }
 
 /// Ctrl-C may come while something is waited for: a thread of its own ends everything, whatever the story is at.
@@ -96,6 +137,7 @@ fn clean_up_on_signals(dir: PathBuf) -> std::io::Result<()> {
         .name("signals".into())
         .spawn(move || {
             if let Some(signal) = signals.forever().next() {
+                INTERRUPTED.store(true, Ordering::SeqCst);
                 eprintln!("\ninterrupted; cleaning up");
                 process::kill_all_naming(&dir);
                 // A directory that cannot be removed is left to the system's own cleaning.
@@ -106,7 +148,15 @@ fn clean_up_on_signals(dir: PathBuf) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Leaves the end to the thread that cleans up, where there is one.
+fn end_if_interrupted() {
+    while INTERRUPTED.load(Ordering::SeqCst) {
+        std::thread::park();
+    }
+}
+
 fn failed(why: &str) -> ExitCode {
+    end_if_interrupted();
     eprintln!("demo failed: {why}");
     ExitCode::FAILURE
 }

@@ -3,6 +3,14 @@
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
+/// What is the same whoever plays the validators: a line of the title.
+pub(crate) const NODES: (&str, &str) = (
+    "nodes",
+    "a and b, on this machine; each is the other one's authority (`[peer]`), and there is no third",
+);
+/// Two statuses fit beside each other.
+const QUOTE_WIDTH: usize = 96;
+
 /// How a text stands out.
 #[derive(Clone, Copy, Debug)]
 enum Ink {
@@ -36,7 +44,7 @@ impl Narrator {
             "{}\n",
             self.paint(
                 Ink::Bold,
-                "validator-supervisor: what happens to one node's votes"
+                "validator-supervisor: two machines, one validator that never votes twice"
             )
         );
         for (name, value) in facts {
@@ -71,9 +79,14 @@ impl Narrator {
 
     /// Lines that a tool printed, set off from the story.
     pub(crate) fn quote(&self, text: &str) {
-        for line in text.lines() {
-            println!("  {:20}{}", "", self.paint(Ink::Dim, &format!("│ {line}")));
+        for line in text.lines().flat_map(|line| wrapped(line, QUOTE_WIDTH)) {
+            println!("  {:10}{}", "", self.paint(Ink::Dim, &format!("│ {line}")));
         }
+    }
+
+    /// What the next quotation is of.
+    pub(crate) fn aside(&self, what: &str) {
+        println!("  {:10}{what}", "");
     }
 
     /// The last word.
@@ -105,6 +118,21 @@ impl Narrator {
             text.to_owned()
         }
     }
+}
+
+/// Broken between words, so that no piece is wider than `width` where that can be.
+pub(crate) fn wrapped(line: &str, width: usize) -> Vec<String> {
+    let mut pieces: Vec<String> = Vec::new();
+    for word in line.split(' ') {
+        match pieces.last_mut() {
+            Some(piece) if piece.chars().count() + 1 + word.chars().count() <= width => {
+                piece.push(' ');
+                piece.push_str(word);
+            }
+            _ => pieces.push(word.to_owned()),
+        }
+    }
+    pieces
 }
 
 /// Three digits are enough to compare.

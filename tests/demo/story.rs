@@ -1,91 +1,97 @@
 //! The acts of the story, in order. Each checks what it shows.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use serde_json::Value;
-use testkit::stand_in::until;
-
+use crate::columns;
+use crate::disks;
+use crate::machine::{NAMES, SOON};
 use crate::narrator::{Narrator, short, short_key};
-use crate::stage::{Cast, Failure, Stage, no_vote_for, votes_for};
-use crate::supervised::Supervised;
+use crate::peers;
+use crate::score::{Count, Moment};
+use crate::stage::{Failure, Stage, no_vote_for, votes_for};
+use crate::troubles;
 
 /// Slots with a vote each, before the next thing happens.
 const SHOWN_SLOTS: u64 = 12;
-const SOON: Duration = Duration::from_secs(60);
+/// Slots with a vote each, after which something counts as over.
+pub(crate) const SETTLED_SLOTS: u64 = 6;
 
 pub(crate) fn play(stage: &mut dyn Stage, out: &mut Narrator) -> Result<(), Failure> {
-    let cast = stage.cast();
-    let mut node = starts_unstaked(stage, &cast, out)?;
-    is_promoted(stage, &mut node, &cast, out)?;
-    votes_through_the_gate(stage, &node, out)?;
-    is_demoted(stage, &mut node, &cast, out)?;
-    votes_again(stage, &mut node, out)?;
-    validator_is_killed(stage, &mut node, out)?;
-    supervisor_is_killed(stage, node, out)?;
+    let [a, b] = NAMES;
+    know_each_other(stage, out)?;
+    stand_by(stage, out)?;
+    is_promoted(stage, a, out)?;
+    votes_through_the_gate(stage, a, b, out)?;
+    hands_over(stage, a, b, out)?;
+    troubles::validator_is_killed(stage, b, a, out)?;
+    troubles::supervisor_is_killed(stage, a, b, out)?;
+    troubles::supervisor_is_back(stage, a, b, out)?;
+    is_demoted(stage, b, a, out)?;
     let verdict = stage.verdict()?;
     out.verdict(&verdict);
     Ok(())
 }
 
-fn starts_unstaked(
-    stage: &mut dyn Stage,
-    cast: &Cast,
-    out: &mut Narrator,
-) -> Result<Supervised, Failure> {
-    let name = cast.argv.first().map(|program| {
-        std::path::Path::new(program)
-            .file_name()
-            .unwrap_or(program)
-            .to_owned()
-    });
-    out.begin(&format!(
-        "supervisor run -- {} …",
-        name.unwrap_or_default().to_string_lossy()
-    ));
-    stage.bar()?;
-    let mut node = Supervised::start(stage.dir(), cast)?;
-    node.await_status("role standby", stage.up_within(), |status| {
-        status["role"] == "standby"
-    })?;
-    out.then(&format!(
-        "standby: the validator is up and at the tip, muted, with its unstaked identity {}",
-        short_key(&cast.spare)
-    ));
-    let slots = no_vote_for(stage, stage.watched_slots() / 2)?;
-    out.then(&format!("{slots} slots watched: no vote"));
-    Ok(node)
+fn know_each_other(stage: &mut dyn Stage, out: &mut Narrator) -> Result<(), Failure> {
+    out.begin("certificates for the link between a and b");
+    let ran = peers::configure(stage)?;
+    out.quote(&ran.join("\n"));
+    out.then("each takes the other one, by its name, and nobody else");
+    Ok(())
 }
 
-fn is_promoted(
-    stage: &mut dyn Stage,
-    node: &mut Supervised,
-    cast: &Cast,
-    out: &mut Narrator,
-) -> Result<(), Failure> {
-    out.begin("supervisor ctl promote --first-vote");
-    stage.allow()?;
-    node.ctl(&["promote", "--first-vote"])?;
-    let status = node.await_status("role active", SOON, is_active)?;
+fn stand_by(stage: &mut dyn Stage, out: &mut Narrator) -> Result<(), Failure> {
+    out.begin(&format!(
+        "supervisor run -- {} …, on a and on b",
+        stage.validator()
+    ));
+    for name in NAMES {
+        stage.bar(name)?;
+        stage.machine_mut(name).start();
+    }
+    for name in NAMES {
+        let machine = stage.machine(name);
+        machine.await_role("standby", stage.up_within())?;
+    }
+    let [a, b] = NAMES;
+    await_ready(stage, a, b)?;
+    await_ready(stage, b, a)?;
     out.then(&format!(
-        "active: identity {}, term {}, first vote committed for slot {}",
-        short_key(&cast.identity),
+        "both stand by: at the tip, muted, with their spare identities {} and {}; nobody votes",
+        short_key(&stage.spare(a)),
+        short_key(&stage.spare(b))
+    ));
+    Ok(())
+}
+
+fn is_promoted(stage: &mut dyn Stage, name: &str, out: &mut Narrator) -> Result<(), Failure> {
+    out.begin(&format!("supervisor ctl promote --first-vote, on {name}"));
+    stage.allow(name);
+    let machine = stage.machine(name);
+    machine.must(&["promote", "--first-vote"])?;
+    let status = machine.await_role("active", SOON)?;
+    out.then(&format!(
+        "{name} is active: identity {}, term {}; the first vote, for slot {}, is committed and out",
+        short_key(stage.identity()),
         status["term"],
         status["record"]["slot"]
     ));
-    let slot = votes_for(stage, 1)?;
-    out.then(&format!("the chain shows our vote for slot {slot}"));
     Ok(())
 }
 
 fn votes_through_the_gate(
     stage: &mut dyn Stage,
-    node: &Supervised,
+    voter: &str,
+    other: &str,
     out: &mut Narrator,
 ) -> Result<(), Failure> {
-    out.begin("the validator votes; each vote waits in the gate until its record is on disk");
-    let before = node.status()?["gate"]["commits"].as_u64().unwrap_or(0);
+    out.begin(&format!(
+        "{voter} votes; each vote waits in the gate until its record is on the disks of {voter} and {other}"
+    ));
+    let machine = stage.machine(voter);
+    let before = machine.status()?["gate"]["commits"].as_u64().unwrap_or(0);
     let slot = votes_for(stage, SHOWN_SLOTS)?;
-    let gate = node.status()?["gate"].take();
+    let gate = machine.status()?["gate"].take();
     let commits = gate["commits"].as_u64().unwrap_or(0).saturating_sub(before);
     let us = |name: &str| {
         gate["latency_us"][name]
@@ -97,119 +103,117 @@ fn votes_through_the_gate(
         us("p50"),
         us("max")
     ));
-    out.quote(&node.ctl(&["status"])?);
+    let record = disks::same_record(stage, voter, other)?;
+    out.then(&format!(
+        "on both disks: record {} of term {}, up to the vote for slot {}, the same {} bytes",
+        record.mark.seq,
+        record.mark.term,
+        record.mark.slot,
+        record.bytes.len()
+    ));
+    show_both(stage, out)
+}
+
+fn show_both(stage: &dyn Stage, out: &Narrator) -> Result<(), Failure> {
+    let [a, b] = NAMES.map(|name| stage.machine(name).must(&["status"]));
+    out.aside("supervisor ctl status, on a and on b:");
+    out.quote(&columns::beside(&a?, &b?));
     Ok(())
+}
+
+fn hands_over(
+    stage: &mut dyn Stage,
+    from: &str,
+    to: &str,
+    out: &mut Narrator,
+) -> Result<(), Failure> {
+    out.begin(&format!("supervisor ctl handover, on {from}"));
+    let validators = NAMES.map(|name| stage.machine(name).validator());
+    let since = stage.now()?;
+    stage.allow(to);
+    let said = stage.machine(from).must(&["handover"])?;
+    stage.bar(from)?;
+    out.quote(&said);
+    let status = stage.machine(to).await_role("active", SOON)?;
+    for (name, before) in NAMES.into_iter().zip(validators) {
+        expect_validator(stage, name, before?)?;
+    }
+    out.then(&format!(
+        "{to} votes, under term {}; no validator was restarted",
+        status["term"]
+    ));
+    tell_cost(stage, since, out)
 }
 
 fn is_demoted(
     stage: &mut dyn Stage,
-    node: &mut Supervised,
-    cast: &Cast,
+    from: &str,
+    to: &str,
     out: &mut Narrator,
 ) -> Result<(), Failure> {
-    out.begin("supervisor ctl demote");
-    node.ctl(&["demote"])?;
-    stage.bar()?;
-    let status = node.status()?;
-    expect(&status, "role", "parked")?;
-    out.then(&format!(
-        "parked: muted, identity {} again, term given back",
-        short_key(&cast.spare)
-    ));
-    let slots = no_vote_for(stage, stage.watched_slots())?;
-    out.then(&format!("{slots} slots watched: no vote followed"));
-    Ok(())
-}
-
-fn votes_again(
-    stage: &mut dyn Stage,
-    node: &mut Supervised,
-    out: &mut Narrator,
-) -> Result<(), Failure> {
-    let record = node.status()?["record"]["slot"].take();
-    out.begin("supervisor ctl promote");
-    stage.allow()?;
-    node.ctl(&["promote"])?;
-    let status = node.await_status("role active", SOON, is_active)?;
-    out.then(&format!(
-        "active: term {}, goes on from the record of slot {record}",
-        status["term"]
-    ));
-    let slot = votes_for(stage, SHOWN_SLOTS / 2)?;
-    out.then(&format!("votes up to slot {slot}"));
-    Ok(())
-}
-
-fn validator_is_killed(
-    stage: &mut dyn Stage,
-    node: &mut Supervised,
-    out: &mut Narrator,
-) -> Result<(), Failure> {
-    let killed = child(&node.status()?)?;
-    out.begin(&format!("kill -9 {killed}: the validator dies"));
-    kill(killed);
-    let status = node.await_status("a new validator, voting", stage.up_within(), |status| {
-        is_active(status) && child(status).is_ok_and(|pid| pid != killed)
-    })?;
-    out.then(&format!(
-        "started again as pid {} and voting: with authority local nobody else can",
-        child(&status)?
-    ));
-    let slot = votes_for(stage, SHOWN_SLOTS / 2)?;
-    out.then(&format!("votes up to slot {slot}, from the same record"));
-    Ok(())
-}
-
-fn supervisor_is_killed(
-    stage: &mut dyn Stage,
-    mut node: Supervised,
-    out: &mut Narrator,
-) -> Result<(), Failure> {
-    let validator = child(&node.status()?)?;
-    out.begin("kill -9 of the supervisor");
-    let at = Instant::now();
-    node.kill()?;
-    if !until(SOON.as_millis() as u64, || has_ended(validator)) {
+    out.begin(&format!("supervisor ctl demote, on {from}"));
+    let since = stage.now()?;
+    stage.allow(to);
+    let said = stage.machine(from).must(&["demote"])?;
+    stage.bar(from)?;
+    out.quote(&said);
+    stage.machine(to).await_role("active", SOON)?;
+    let status = stage.machine(from).status()?;
+    if status["role"] != "parked" {
         return Err(Failure(format!(
-            "the validator (pid {validator}) outlives its supervisor"
+            "{from} is {} and not parked",
+            status["role"]
         )));
     }
-    stage.bar()?;
     out.then(&format!(
-        "supervisor and validator are gone, {} after the signal",
-        short(at.elapsed())
+        "{to} votes, and {from} is parked: it does not vote again until an operator says so"
     ));
-    let slots = no_vote_for(stage, stage.watched_slots())?;
-    out.then(&format!("{slots} slots watched: no vote followed"));
+    tell_cost(stage, since, out)?;
+    let slots = no_vote_for(stage, stage.watched_slots() / 2)?;
+    out.then(&format!("{slots} further slots watched: no vote of {from}"));
     Ok(())
 }
 
-fn is_active(status: &Value) -> bool {
-    status["role"] == "active"
+/// Waits until votes go on, and says what the trouble since `since` has cost.
+pub(crate) fn tell_cost(
+    stage: &mut dyn Stage,
+    since: Moment,
+    out: &mut Narrator,
+) -> Result<(), Failure> {
+    votes_for(stage, SETTLED_SLOTS)?;
+    let count = stage.count_since(since)?;
+    out.then(&in_words(&count));
+    Ok(())
 }
 
-fn expect(status: &Value, key: &str, value: &str) -> Result<(), Failure> {
-    if status[key] == value {
+fn in_words(count: &Count) -> String {
+    let missed = match count.without.len() {
+        0 => format!("none of {} slots went without a vote", count.looked_at),
+        1 => format!("1 of {} slots went without a vote", count.looked_at),
+        missed => format!("{missed} of {} slots went without a vote", count.looked_at),
+    };
+    format!(
+        "{missed}; longest time between two votes: {}",
+        short(count.silence)
+    )
+}
+
+/// Waits until `name` takes the other one for a standby that could vote at once, and has a link to it.
+pub(crate) fn await_ready(stage: &dyn Stage, name: &str, other: &str) -> Result<(), Failure> {
+    let what = format!("{other} is ready");
+    stage.machine(name).await_status(&what, SOON, |status| {
+        let mut peers = status["peers"].as_array().into_iter().flatten();
+        peers.any(|peer| peer["node"] == other && peer["role"] == "standby")
+    })?;
+    Ok(())
+}
+
+fn expect_validator(stage: &dyn Stage, name: &str, before: i32) -> Result<(), Failure> {
+    let pid = stage.machine(name).validator()?;
+    if pid == before {
         return Ok(());
     }
-    Err(Failure(format!("{key} is {} and not {value}", status[key])))
-}
-
-fn child(status: &Value) -> Result<i32, Failure> {
-    let pid = status["validator"]["pid"]
-        .as_i64()
-        .and_then(|pid| i32::try_from(pid).ok());
-    pid.ok_or_else(|| Failure("the status names no validator".into()))
-}
-
-fn kill(pid: i32) {
-    // SAFETY: plain system call. The process is the validator that the status has just named.
-    unsafe { libc::kill(pid, libc::SIGKILL) };
-}
-
-/// Gone, or dead and not reaped yet.
-fn has_ended(pid: i32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ")
-        .is_none_or(|(_, rest)| rest.starts_with(['Z', 'X']))
+    Err(Failure(format!(
+        "the validator of {name} is process {pid} and was {before}"
+    )))
 }

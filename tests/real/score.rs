@@ -44,11 +44,11 @@ pub(crate) struct Moment {
 /// A stretch of the chain, and what is missing in it.
 #[derive(Debug)]
 pub(crate) struct Count {
-    from: u64,
-    to: u64,
-    looked_at: usize,
-    without: Vec<u64>,
-    silence: Duration,
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+    pub(crate) looked_at: usize,
+    pub(crate) without: Vec<u64>,
+    pub(crate) silence: Duration,
 }
 
 impl fmt::Display for Count {

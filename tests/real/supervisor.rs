@@ -78,7 +78,7 @@ impl<'a> Supervisor<'a> {
         self.cluster.spawn(&self.node.name, &argv, &self.node.env())
     }
 
-    fn ctl(&self, words: &[&str]) -> Output {
+    pub(crate) fn ctl(&self, words: &[&str]) -> Output {
         let mut command = Command::new(self.cluster.supervisor());
         command
             .arg("ctl")
