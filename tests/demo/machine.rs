@@ -105,7 +105,7 @@ impl dyn Machine + '_ {
     }
 
     /// With the end of the log, which says more.
-    fn failure(&self, what: &str) -> Failure {
+    pub(crate) fn failure(&self, what: &str) -> Failure {
         let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
         let tail = lines[lines.len().saturating_sub(LOG_TAIL_LINES)..].join("\n  ");

@@ -150,7 +150,8 @@ impl Stage for RealStage<'_> {
     }
 
     fn count_since(&mut self, since: Moment) -> Result<Count, Failure> {
-        Ok(self.score.count_since(since))
+        let slot = since.slot.saturating_sub(1);
+        Ok(self.score.count_since(Moment { slot, ..since }))
     }
 
     /// What the validator has stored may be under way; nothing newer may follow.

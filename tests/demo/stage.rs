@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use testkit::stand_in::until;
 
-use crate::machine::Machine;
+use crate::machine::{Machine, SOON};
 use crate::score::{Count, Moment};
 
 /// The slowest that a chain may be.
@@ -64,7 +64,7 @@ pub(crate) trait Stage {
     /// When the first vote of this machine left after `since`, if it has.
     fn first_vote(&self, name: &str, since: Moment) -> Result<Option<Duration>, Failure>;
 
-    /// What the stretch from `since` to our newest vote has cost.
+    /// What the stretch from the slot of `since` to that of our newest vote has cost.
     fn count_since(&mut self, since: Moment) -> Result<Count, Failure>;
 
     /// From here on this machine may send no vote.
@@ -123,11 +123,16 @@ pub(crate) fn first_vote_of(
     since: Moment,
 ) -> Result<Duration, Failure> {
     let mut first = Ok(None);
-    let _ = until(millis(SLOTS_WITHIN), || {
+    let _ = until(millis(SOON), || {
         first = stage.first_vote(name, since);
         !matches!(first, Ok(None))
     });
-    first?.ok_or_else(|| Failure(format!("no vote of {name} within {SLOTS_WITHIN:?}")))
+    let late = || {
+        stage
+            .machine(name)
+            .failure(&format!("no vote within {SOON:?}"))
+    };
+    first?.ok_or_else(late)
 }
 
 /// As the testkit counts.

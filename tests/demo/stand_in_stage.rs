@@ -17,8 +17,8 @@ use crate::narrator::{NODES, Narrator};
 use crate::score::{Count, Moment};
 use crate::stage::{Failure, Stage};
 
-/// Half of a real one, so that the story is over within a minute.
-const SLOT_MS: u64 = 200;
+/// As on a real cluster: how long a stand-in takes for a change of its identity is real as well.
+const SLOT_MS: u64 = 400;
 
 /// The nodes are dropped, and so ended, before the chain.
 pub(crate) struct StandInStage {
@@ -46,7 +46,7 @@ impl StandInStage {
             ),
             (
                 "cluster",
-                "a chain of 200 ms slots on this machine that receives and judges every vote sent",
+                "a chain of 400 ms slots on this machine that receives and judges every vote sent",
             ),
             NODES,
         ]);
@@ -129,7 +129,7 @@ impl Stage for StandInStage {
     }
 
     fn watched_slots(&self) -> u64 {
-        20
+        12
     }
 
     fn now(&self) -> Result<Moment, Failure> {
@@ -154,7 +154,7 @@ impl Stage for StandInStage {
 
     fn count_since(&mut self, since: Moment) -> Result<Count, Failure> {
         let (since_us, votes) = self.votes_since(since);
-        let (from, to) = (since.slot + 1, self.newest_vote()?);
+        let (from, to) = (since.slot, self.newest_vote()?);
         let voted: BTreeSet<u64> = votes.iter().flat_map(slots_of).collect();
         let gaps = votes.windows(2).filter(|pair| pair[1].sent_us > since_us);
         let longest_us = gaps.map(|pair| pair[1].sent_us - pair[0].sent_us).max();
@@ -204,7 +204,7 @@ impl Stage for StandInStage {
     }
 }
 
-/// All slots that a vote holds: it says again what the ones before it said.
+/// As a chain counts: a tower also names the slots before its last one, one that was voted for and not sent among them.
 fn slots_of(vote: &SentVote) -> Vec<u64> {
     match &vote.content {
         Content::Tower { tower, .. } => tower.votes.iter().map(|vote| vote.slot).collect(),
