@@ -15,6 +15,8 @@ use crate::troubles;
 const SHOWN_SLOTS: u64 = 12;
 /// Slots with a vote each, after which something counts as over.
 pub(crate) const SETTLED_SLOTS: u64 = 6;
+/// Slots with a vote each, after which the first of them is surely seen.
+const SHOWING_SLOTS: u64 = 3;
 /// Nearer to the tip than a supervisor asks for by default, so that one trouble does not tell in the next.
 const TIP_SLOTS: u64 = 4;
 
@@ -78,6 +80,9 @@ fn is_promoted(stage: &mut dyn Stage, name: &str, out: &mut Narrator) -> Result<
         status["term"],
         status["record"]["slot"]
     ));
+    // Before that, the chain has never shown a vote, which is no silence to count.
+    let slot = votes_for(stage, SHOWING_SLOTS)?;
+    out.then(&format!("the chain shows our vote for slot {slot}"));
     Ok(())
 }
 
