@@ -28,6 +28,8 @@ pub struct Ballot {
     pub ended: bool,
     /// Who may take the next term without the promises of nodes out of reach. Only of a term that has ended.
     pub heir: Option<NodeName>,
+    /// The holder has never taken it, and ended it when it heard of the promises: nobody gets a right by it.
+    pub void: bool,
 }
 
 /// Why a term is not promised.
@@ -65,6 +67,7 @@ impl Ballot {
             holder: Some(holder.clone()),
             ended: false,
             heir: None,
+            void: false,
         }
     }
 
@@ -91,7 +94,7 @@ impl Ballot {
     /// What `node` keeps after it has seen `theirs`, told by `teller`; `None`: what it has.
     ///
     /// Who is heir counts only from the holder itself, which sends its final record first. A term that others have promised to
-    /// `node`, and that it never took, has ended before it began.
+    /// `node`, and that it never took, has ended before it began: what was held before it is not this node's to give.
     #[must_use]
     pub fn after_hearing(&self, theirs: &Self, teller: &NodeName, node: &NodeName) -> Option<Self> {
         let mut heard = theirs.clone();
@@ -102,7 +105,10 @@ impl Ballot {
             if heard.term <= self.term {
                 return None;
             }
-            heard = heard.ended_for(None);
+            heard = Self {
+                void: true,
+                ..heard.ended_for(None)
+            };
         }
         (heard.compare(self) == Ordering::Greater).then_some(heard)
     }
@@ -209,7 +215,11 @@ mod tests {
     fn a_term_that_others_have_promised_to_a_node_that_never_took_it_has_ended() {
         let (a, b) = (node("a"), node("b"));
         let heard = held(3, "b").after_hearing(&held(4, "a"), &b, &a);
-        assert_eq!(heard, Some(held(4, "a").ended_for(None)));
+        let void = Ballot {
+            void: true,
+            ..held(4, "a").ended_for(None)
+        };
+        assert_eq!(heard, Some(void));
         let own = held(4, "a").after_hearing(&held(4, "a"), &b, &a);
         assert_eq!(own, None, "its own term is ended by itself alone");
     }

@@ -268,7 +268,8 @@ impl Pact {
     #[must_use]
     pub fn is_left_over(&self) -> bool {
         let ballot = &self.ballot;
-        let is_left = ballot.is_of(&self.node) && ballot.ended && ballot.heir.is_none();
+        let was_held = ballot.is_of(&self.node) && !ballot.void;
+        let is_left = was_held && ballot.ended && ballot.heir.is_none();
         is_left && !self.holds && self.asking.is_none()
     }
 
@@ -390,6 +391,32 @@ mod tests {
         assert!(!named.is_entitled());
         let again = Pact::begin(node("a"), holder().ballot());
         assert!(again.is_left_over() && !again.is_entitled());
+    }
+
+    /// Of three nodes `c` ends its term and keeps the right. `a` asks both others, `b` promises, and the link to `c` is lost. What
+    /// `b` has promised is not left over at `a`: as its heir `b` would vote beside `c` (simulation, seed p179).
+    #[test]
+    fn a_term_that_was_promised_and_never_taken_gives_nobody_a_right() {
+        let others = there(&[("b", true), ("c", true)]);
+        let mut c = Pact::begin(node("c"), &Ballot::held(Term(2), &node("b")));
+        let asked = c.ask(&there(&[("a", true), ("b", true)]), Term(2), None);
+        assert_eq!(asked, Ok(Term(5)));
+        c.promised(Term(5), &node("a"));
+        c.promised(Term(5), &node("b"));
+        let held = c.conclude().expect("a term");
+        c.keep(held);
+        c.take();
+        c.keep(c.end(None));
+        let mut a = Pact::begin(node("a"), c.ballot());
+        let mut b = Pact::begin(node("b"), c.ballot());
+        assert_eq!(a.ask(&others, Term(5), None), Ok(Term(6)));
+        b.keep(b.asked(Term(6), &node("a"), |_| true).expect("a promise"));
+        a.lost(&node("c"), "the link is lost");
+        assert!(a.conclude().is_err());
+        a.keep(a.hear(b.ballot(), &node("b")).expect("a ballot"));
+        assert!(!a.is_left_over() && !a.is_entitled());
+        assert!(!Pact::begin(node("a"), a.ballot()).is_left_over());
+        assert!(c.is_entitled(), "it has not heard of it");
     }
 
     #[test]

@@ -81,6 +81,7 @@ pub(crate) struct Claim {
     pub(crate) holder: Option<NodeName>,
     pub(crate) ended: bool,
     pub(crate) heir: Option<NodeName>,
+    pub(crate) void: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -123,6 +124,7 @@ impl From<&Ballot> for Claim {
             holder: ballot.holder.clone(),
             ended: ballot.ended,
             heir: ballot.heir.clone(),
+            void: ballot.void,
         }
     }
 }
@@ -134,6 +136,7 @@ impl Claim {
             holder: self.holder.clone(),
             ended: self.ended,
             heir: self.heir.clone(),
+            void: self.void,
         }
     }
 }

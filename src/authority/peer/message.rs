@@ -75,6 +75,8 @@ pub(super) struct Claim {
     pub(super) holder: Option<String>,
     pub(super) ended: bool,
     pub(super) heir: Option<String>,
+    #[serde(default)]
+    pub(super) void: bool,
 }
 
 /// Which of all records.
@@ -254,6 +256,7 @@ impl From<&Ballot> for Claim {
             holder: name(&ballot.holder),
             ended: ballot.ended,
             heir: name(&ballot.heir),
+            void: ballot.void,
         }
     }
 }
@@ -265,6 +268,7 @@ impl Claim {
             holder: self.holder.clone().map(NodeName),
             ended: self.ended,
             heir: self.heir.clone().map(NodeName),
+            void: self.void,
         }
     }
 }
@@ -305,13 +309,13 @@ mod tests {
 
     fn claim() -> impl Strategy<Value = Claim> {
         let name = || proptest::option::of("[a-z]{1,8}");
-        (any::<u64>(), name(), any::<bool>(), name()).prop_map(|(term, holder, ended, heir)| {
-            Claim {
-                term,
-                holder,
-                ended,
-                heir,
-            }
+        let fields = (any::<u64>(), name(), any::<bool>(), name(), any::<bool>());
+        fields.prop_map(|(term, holder, ended, heir, void)| Claim {
+            term,
+            holder,
+            ended,
+            heir,
+            void,
         })
     }
 
