@@ -399,7 +399,7 @@ mod tests {
     fn a_term_that_was_promised_and_never_taken_gives_nobody_a_right() {
         let others = there(&[("b", true), ("c", true)]);
         let mut c = Pact::begin(node("c"), &Ballot::held(Term(2), &node("b")));
-        let asked = c.ask(&there(&[("a", true), ("b", true)]), Term(2), None);
+        let asked = c.ask(&there(&[("a", true), ("b", true)]), Term(2), 0, false);
         assert_eq!(asked, Ok(Term(5)));
         c.promised(Term(5), &node("a"));
         c.promised(Term(5), &node("b"));
@@ -409,7 +409,7 @@ mod tests {
         c.keep(c.end(None));
         let mut a = Pact::begin(node("a"), c.ballot());
         let mut b = Pact::begin(node("b"), c.ballot());
-        assert_eq!(a.ask(&others, Term(5), None), Ok(Term(6)));
+        assert_eq!(a.ask(&others, Term(5), 0, false), Ok(Term(6)));
         b.keep(b.asked(Term(6), &node("a"), |_| true).expect("a promise"));
         a.lost(&node("c"), "the link is lost");
         assert!(a.conclude().is_err());

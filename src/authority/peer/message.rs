@@ -273,6 +273,14 @@ impl Claim {
     }
 }
 
+impl Place {
+    /// Whether a node that has this record has the one at `place` with it. One of a higher term has another holder, which may
+    /// never have heard of that one: it is no answer to it.
+    pub(super) fn covers(self, place: Self) -> bool {
+        self.term == place.term && self.seq >= place.seq
+    }
+}
+
 impl From<RecordMark> for Place {
     fn from(mark: RecordMark) -> Self {
         Self {
@@ -403,6 +411,21 @@ mod tests {
             let at = HEAD + 1 + at.index(bytes.len() - HEAD - 1);
             bytes[at] ^= 1 << bit;
             prop_assert!(Message::read(&bytes[HEAD..]).is_err());
+        }
+    }
+
+    /// A holder that was passed over meets the next one again, whose record is of a higher term (simulation, seed p17).
+    #[test]
+    fn a_record_of_another_term_is_no_answer_to_a_commit() {
+        let place = |term, seq| Place { term, seq };
+        assert!(place(17, 101).covers(place(17, 101)) && place(17, 102).covers(place(17, 101)));
+        for other in [
+            place(17, 100),
+            place(16, 200),
+            place(26, 74),
+            place(26, 200),
+        ] {
+            assert!(!other.covers(place(17, 101)), "{other:?}");
         }
     }
 

@@ -339,6 +339,11 @@ impl Other {
     pub(super) fn is_there(&self) -> bool {
         self.link.is_some() && self.claim.is_some()
     }
+
+    /// It has said that it keeps this record.
+    pub(super) fn has(&self, place: Place) -> bool {
+        self.record.is_some_and(|record| record.covers(place))
+    }
 }
 
 impl Inner {

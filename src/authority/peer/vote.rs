@@ -79,7 +79,7 @@ impl Node {
         }
         let elsewhere = |state: &Inner| {
             let mut others = state.others.values();
-            others.any(|other| other.in_step.get() && other.record >= Some(place))
+            others.any(|other| other.in_step.get() && other.has(place))
         };
         if self.config.on_loss == OnLoss::Hold && !elsewhere(&state) {
             return Err(CommitError::Unsettled(
@@ -100,8 +100,8 @@ fn all_links(state: &Inner) -> Vec<Arc<Link>> {
 fn late(state: &Inner, place: Place) -> Vec<(NodeName, Arc<Link>)> {
     let mut late = state.in_step();
     late.retain(|(name, _)| {
-        let record = state.others.get(name).and_then(|other| other.record);
-        record < Some(place)
+        let other = state.others.get(name);
+        !other.is_some_and(|other| other.has(place))
     });
     late
 }
