@@ -199,9 +199,8 @@ pub(crate) fn tell_cost(
 
 fn in_words(count: &Count) -> String {
     let missed = match count.without.len() {
-        0 => format!("none of {} slots went without a vote", count.looked_at),
-        1 => format!("1 of {} slots went without a vote", count.looked_at),
-        missed => format!("{missed} of {} slots went without a vote", count.looked_at),
+        0 => format!("each of {} blocks got a vote", count.looked_at),
+        missed => format!("{missed} of {} blocks got no vote", count.looked_at),
     };
     format!(
         "{missed}; longest time between two votes: {}",
