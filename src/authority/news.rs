@@ -79,6 +79,9 @@ pub struct Member {
     /// The version of its validator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+    /// It votes, and another node asks for the term: why that one is not given it yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub declines: Option<String>,
     /// Higher goes first.
     #[serde(default)]
     pub priority: u32,

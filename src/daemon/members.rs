@@ -150,6 +150,12 @@ impl Daemon {
 
     fn member_changed(&mut self, node: NodeName, member: Option<Member>) -> Option<u8> {
         let observed = member.as_ref().map(|member| observation(&node, member));
+        let declined = member.as_ref().and_then(|member| {
+            Some(Observation::PeerDeclines {
+                node: node.clone(),
+                why: member.declines.clone()?,
+            })
+        });
         let before = self.rank();
         let others = node.0 != self.config.node;
         if let Some(member) = member.as_ref().filter(|_| others) {
@@ -181,6 +187,7 @@ impl Daemon {
         let exit = others
             .then(|| self.step(Input::Observed(observed)))
             .flatten();
+        let exit = exit.or_else(|| self.step(Input::Observed(declined.filter(|_| others)?)));
         exit.or_else(|| {
             let changed = self.rank() != before;
             changed.then(|| self.reconfigure()).flatten()
@@ -232,6 +239,7 @@ impl Daemon {
             version: self.profile.version.clone(),
             drill: self.drills.asks(),
             rehearsal: self.drills.told(),
+            declines: self.engine.why_declined().map(str::to_owned),
             healthy: self.facts.map(|facts| facts.healthy),
             slots_behind: self.facts.and_then(|facts| facts.behind),
             record_slot: self.authority.newest_mark().map(|mark| mark.slot),

@@ -205,6 +205,7 @@ impl Engine {
 
     /// A plan is one of a node that votes, and a wish one of a node that stands by.
     pub(super) fn plans_end_with_role(&mut self, role: Role, why: &str) {
+        self.declined = None;
         if role == Role::Active {
             // It came back before the restart: the validator votes again.
             if std::mem::take(&mut self.restarts_next) {

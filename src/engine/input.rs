@@ -145,6 +145,8 @@ pub enum Observation {
     },
     /// A peer that answers.
     Peer(PeerFacts),
+    /// Why the node that votes does not hand over to this one, which asks for it.
+    PeerDeclines { node: NodeName, why: String },
     /// A peer whose lease has ended.
     PeerGone(NodeName),
     /// When our identity leads next.

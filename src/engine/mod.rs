@@ -130,6 +130,10 @@ pub struct Engine {
     restarts_next: bool,
     /// This standby asks the holder for the term.
     wish: Option<Wish>,
+    /// What the holder says to that.
+    wish_answer: Option<String>,
+    /// A node that asks for our term, and why it is not given it yet.
+    declined: Option<(NodeName, String)>,
     leads: Leads,
     /// Promotions that came to nothing since the last vote.
     failures: u32,
@@ -204,6 +208,8 @@ impl Engine {
             handed: None,
             restarts_next: false,
             wish: None,
+            wish_answer: None,
+            declined: None,
             leads: Leads::Unknown,
             failures: 0,
             has_voted: false,

@@ -49,6 +49,7 @@ impl Engine {
             }
             Observation::Peer(facts) => self.peer_says(now, facts),
             Observation::PeerGone(node) => self.peer_is_gone(now, &node),
+            Observation::PeerDeclines { node, why } => self.wish_is_declined(now, &node, why),
             Observation::Leads(leads) => self.leads(now, leads),
         }
     }

@@ -19,6 +19,12 @@ impl Engine {
         self.wish.is_some_and(|wish| wish.restarts)
     }
 
+    /// Why this node, which votes, does not hand over to one that asks for it.
+    #[must_use]
+    pub fn why_declined(&self) -> Option<&str> {
+        self.declined.as_ref().map(|(_, why)| why.as_str())
+    }
+
     /// Whether a promotion is the other node's to begin: it has the term, and votes. Who takes the risk of two does not ask.
     pub(super) fn must_ask(&self, now: Millis, flags: PromoteFlags) -> bool {
         let holds =
@@ -37,6 +43,7 @@ impl Engine {
             until: now.plus(patience_ms),
             restarts,
         });
+        self.wish_answer = None;
         let asked = match self.voter(now) {
             Some(node) => format!("asking {node}, which votes, to hand over"),
             None => "asking the holder to hand over".into(),
@@ -58,19 +65,54 @@ impl Engine {
         }
     }
 
+    /// The operator hears it when it is new, and again when the wish comes to nothing.
+    pub(super) fn wish_is_declined(&mut self, now: Millis, node: &NodeName, why: String) {
+        let is_voter = self.voter(now) == Some(node);
+        if self.asks_for_term() && is_voter && self.wish_answer.as_ref() != Some(&why) {
+            self.progress(&format!("{node} does not hand over yet: {why}"));
+            self.wish_answer = Some(why);
+        }
+    }
+
     /// A voter hands over to a node that wishes for it, until that one takes it back.
     pub(super) fn peer_wishes(&mut self, now: Millis, node: NodeName, asks: bool, relieves: bool) {
+        self.grant(now, &node, asks, relieves);
+        let why = self.why_not_yet(now, &node).filter(|_| asks);
+        let is_its = self.declined.as_ref().is_some_and(|(of, _)| *of == node);
+        if why.is_some() || is_its {
+            self.declined = why.map(|why| (node, why));
+        }
+    }
+
+    /// Nobody but the one that votes has an answer.
+    fn why_not_yet(&self, now: Millis, node: &NodeName) -> Option<String> {
+        if !matches!(self.stage, Stage::Active(_)) {
+            return None;
+        }
+        match &self.planned {
+            None => self.choose(now, Some(node)).err(),
+            Some(plan) if plan.to != *node => {
+                Some(format!("it is about to hand over to {}", plan.to))
+            }
+            Some(plan) => plan.told.as_ref().map(|near| {
+                let slots = self.setup.timing.clear_slots;
+                format!("it waits for {slots} slots without a leader slot of this identity; {near}")
+            }),
+        }
+    }
+
+    fn grant(&mut self, now: Millis, node: &NodeName, asks: bool, relieves: bool) {
         let votes = matches!(self.stage, Stage::Active(_));
-        if asks && votes && self.planned.is_none() && self.choose(now, Some(&node)).is_ok() {
+        if asks && votes && self.planned.is_none() && self.choose(now, Some(node)).is_ok() {
             let detail = format!("{node} asks for it");
             self.planned = Some(Planned {
                 wished: true,
                 restarts: relieves,
-                ..self.plan(now, node, detail)
+                ..self.plan(now, node.clone(), detail)
             });
             return self.try_plan(now);
         }
-        let taken_back = |plan: &Planned| plan.wished && plan.to == node;
+        let taken_back = |plan: &Planned| plan.wished && plan.to == *node;
         if !asks && self.planned.as_ref().is_some_and(taken_back) {
             self.abandon_plan("the other node does not ask for it any more");
         }
@@ -82,7 +124,9 @@ impl Engine {
             Some(node) => format!("{node} votes, and has"),
             None => "the holder has".into(),
         };
-        let text = format!("{holds} not handed over in time: see its journal");
+        let why = self.wish_answer.take();
+        let why = why.as_deref().unwrap_or("see its journal");
+        let text = format!("{holds} not handed over in time: {why}");
         self.refuse_waiters(&text, |wants| wants == Want::Vote);
     }
 }

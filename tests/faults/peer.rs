@@ -2,6 +2,7 @@
 
 use crate::SOON_MS;
 use crate::budget::{self, CHILD_KILLED_MS};
+use crate::hold;
 use crate::lab::BACK_WITHIN_MS;
 use crate::pair::Pair;
 use nix::sys::signal::Signal;
@@ -156,4 +157,20 @@ fn a_dead_machine_is_followed_when_an_operator_says_so() {
         assert_eq!(pair.await_one_voter(BACK_WITHIN_MS), "b");
         pair.end();
     }
+}
+
+#[test]
+fn an_operator_who_asks_for_the_term_is_told_why_the_other_one_keeps_it() {
+    let mut pair = Pair::new(Protocol::Tower, false, "");
+    hold::lead(&pair);
+    pair.begin();
+    let output = pair.node("b").ctl(&["promote", "--timeout", "3s"]);
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(3), "{text}");
+    let why = "a does not hand over yet: it waits for 12 slots without a leader slot";
+    assert!(text.contains(why), "{text}");
+    // It waits on, and the voter's own operator need not.
+    pair.node("a").must(&["handover", "--now"]);
+    assert_eq!(pair.await_one_voter(BACK_WITHIN_MS), "b");
+    pair.end();
 }
