@@ -1,5 +1,6 @@
 //! What must hold between all nodes after every event, and when a world has come to rest.
 
+use crate::authority::Authority;
 use crate::node::Node;
 use crate::world::{KILL_GRACE_MS, WATCHDOG_MS, World};
 use validator_supervisor::engine::values::{Identity, Role};
@@ -13,6 +14,13 @@ impl World {
         for node in 0..self.nodes.len() {
             self.check_node(node)?;
         }
+        if self.authority == Authority::Peers {
+            return self.check_peers();
+        }
+        self.check_overlap()
+    }
+
+    fn check_overlap(&self) -> Result<(), String> {
         let carrying = self
             .nodes
             .iter()
@@ -56,7 +64,7 @@ impl World {
             ));
         }
         if awake
-            && !self.local
+            && self.authority == Authority::Store
             && sup.engine.term().is_some()
             && node.carries_identity()
             && self.now > self.overlap_ends(index)
@@ -117,9 +125,10 @@ impl World {
             })
         };
         let roles = self.nodes.iter().map(role).collect::<Vec<_>>().join(", ");
-        format!(
-            "{roles}; store {:?}; open requests {:?}",
-            self.store.holder, self.requests
-        )
+        let terms = match self.authority {
+            Authority::Peers => format!("{:?}", self.ballots()),
+            Authority::Store | Authority::Local => format!("store {:?}", self.store.holder),
+        };
+        format!("{roles}; {terms}; open requests {:?}", self.requests)
     }
 }

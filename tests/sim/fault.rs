@@ -1,6 +1,8 @@
 //! What goes wrong, and who asks for what, at random times until everything heals.
 
-use crate::world::{Event, HEALED_AT, World};
+use crate::authority::Authority;
+use crate::event::Event;
+use crate::world::{HEALED_AT, World};
 use validator_supervisor::engine::values::{Command, Millis, PromoteFlags};
 use validator_supervisor::engine::{Input, Observation};
 
@@ -30,7 +32,7 @@ pub(crate) enum Fault {
         node: usize,
         ms: u64,
     },
-    CutFromStore {
+    CutFromAuthority {
         node: usize,
         ms: u64,
     },
@@ -42,7 +44,7 @@ pub(crate) enum Fault {
         node: usize,
         ms: u64,
     },
-    StoreDown {
+    AuthorityDown {
         ms: u64,
     },
     ClusterHalts {
@@ -89,6 +91,47 @@ pub(crate) enum Fault {
     ThereAndBack {
         node: usize,
     },
+    /// `torn`: what is under way on its connection is lost.
+    CutLink {
+        one: usize,
+        other: usize,
+        ms: u64,
+        torn: bool,
+    },
+    SlowLink {
+        one: usize,
+        other: usize,
+        ms: u64,
+    },
+    DiskSlow {
+        node: usize,
+        ms: u64,
+    },
+    /// Off for long enough that operators do without it.
+    MachineOff {
+        node: usize,
+        ms: u64,
+    },
+    /// Heard by nobody for long enough that operators do without it.
+    TakenForDead {
+        node: usize,
+        ms: u64,
+    },
+    /// An operator of this node does without those that it does not hear.
+    PassOver {
+        node: usize,
+    },
+    /// The holder's child dies just when a cable is whole again, which is cut once more.
+    BackAndGone {
+        one: usize,
+        other: usize,
+        ms: u64,
+    },
+    /// When this node gives its term away next, the cable to the heir is cut.
+    CutAtEnd {
+        node: usize,
+        ms: u64,
+    },
 }
 
 impl World {
@@ -103,6 +146,9 @@ impl World {
     fn any_fault(&mut self) -> Fault {
         let node = self.rng.within(0, self.nodes.len() as u64 - 1) as usize;
         let ms = self.rng.within(100, 6_000);
+        if self.authority == Authority::Peers && self.rng.chance(50) {
+            return self.any_fault_of_peers(node, ms);
+        }
         match self.rng.within(0, 33) {
             0 => Fault::ChildCrash { node },
             1 => Fault::SupervisorCrash {
@@ -115,10 +161,10 @@ impl World {
             },
             3 | 4 => Fault::Hang { node, ms },
             5 => Fault::Suspend { node, ms },
-            6 | 7 => Fault::CutFromStore { node, ms },
+            6 | 7 => Fault::CutFromAuthority { node, ms },
             8 => Fault::CutFromCluster { node, ms },
             9 => Fault::CutOff { node, ms },
-            10 => Fault::StoreDown { ms },
+            10 => Fault::AuthorityDown { ms },
             11 => Fault::ClusterHalts { ms },
             12 => Fault::DiskFails { node, ms },
             13 | 14 => Fault::AdminFlaky { node, ms: ms * 3 },
@@ -179,15 +225,18 @@ impl World {
             Fault::Hang { node, ms } => self.hang(node, ms),
             Fault::Suspend { node, ms } => self.suspend(node, ms),
             Fault::SuspendAtCommit { node, ms } => self.nodes[node].trouble.suspend_at_commit = ms,
-            Fault::CutFromStore { node, ms } => self.nodes[node].trouble.cut_from_store = now + ms,
+            Fault::CutFromAuthority { node, ms } => self.cut_from_authority(node, ms),
             Fault::CutFromCluster { node, ms } => {
                 self.nodes[node].trouble.cut_from_cluster = now + ms
             }
             Fault::CutOff { node, ms } => {
-                self.nodes[node].trouble.cut_from_store = now + ms;
+                self.cut_from_authority(node, ms);
                 self.nodes[node].trouble.cut_from_cluster = now + ms;
             }
-            Fault::StoreDown { ms } => self.store_down = now + ms,
+            Fault::AuthorityDown { ms } if self.authority == Authority::Peers => {
+                (0..self.nodes.len()).for_each(|node| self.cut_from_peers(node, ms));
+            }
+            Fault::AuthorityDown { ms } => self.store_down = now + ms,
             Fault::ClusterHalts { ms } => self.halted = now + ms,
             Fault::DiskFails { node, ms } => {
                 self.nodes[node].disk.failing = true;
@@ -205,6 +254,28 @@ impl World {
             }
             Fault::Says { node, command } => self.ask(node, command),
             Fault::ThereAndBack { node } => self.there_and_back(node),
+            Fault::CutLink {
+                one,
+                other,
+                ms,
+                torn,
+            } => self.cut(one, other, ms, torn),
+            Fault::SlowLink { one, other, ms } => self.slow_link(one, other, ms),
+            Fault::DiskSlow { node, ms } => self.nodes[node].trouble.disk_slow = now + ms,
+            Fault::MachineOff { node, ms } => self.machine_off(node, ms),
+            Fault::TakenForDead { node, ms } => self.taken_for_dead(node, ms),
+            Fault::PassOver { node } => self.pass_over(node),
+            Fault::BackAndGone { one, other, ms } => self.back_and_gone(one, other, ms),
+            Fault::CutAtEnd { node, ms } => self.nodes[node].trouble.cut_at_end = ms,
+        }
+    }
+
+    fn cut_from_authority(&mut self, node: usize, ms: u64) {
+        match self.authority {
+            Authority::Peers => self.cut_from_peers(node, ms),
+            Authority::Store | Authority::Local => {
+                self.nodes[node].trouble.cut_from_store = self.now + ms;
+            }
         }
     }
 
@@ -214,7 +285,7 @@ impl World {
         }
     }
 
-    fn crash(&mut self, node: usize, orphan: bool) {
+    pub(crate) fn crash(&mut self, node: usize, orphan: bool) {
         if let Some(life) = self.nodes[node].life() {
             self.after(0, Event::SupDies { node, life, orphan });
         }
@@ -258,6 +329,9 @@ impl World {
 
     /// Power lost: both processes are gone at once, and what was not synced may be, too.
     fn machine_crashes(&mut self, node: usize, record_lost: bool) {
+        if self.authority == Authority::Peers {
+            self.nodes[node].trouble.off = self.now + 300;
+        }
         self.crash(node, false);
         self.nodes[node].child = None;
         if record_lost {
@@ -316,6 +390,9 @@ impl World {
                 ..Default::default()
             };
             self.nodes[node].disk.failing = false;
+            if self.authority == Authority::Peers {
+                self.heal_peer(node);
+            }
             self.ask(node, Command::Resume);
             for after in [6_000, 12_000] {
                 self.after(

@@ -36,10 +36,39 @@ pub(crate) enum Mistake {
     GateForgetsTheLease,
     /// A restarted supervisor leaves the old child alone.
     StaleChildLeftAlone,
+    /// A handover sends the record before the mute, and keeps for itself what is committed after it.
+    RecordSentBeforeTheMute,
+    /// The heir hears of its right before it has the record.
+    TermPassedBeforeTheRecord,
+    /// Who has named an heir takes the next term all the same, where that one does not vote in time.
+    BothResumeAfterAFailedHandover,
+    /// A record is acknowledged before it is on the disk.
+    KeptBeforeTheDisk,
+    /// A record is acknowledged under a term that is not promised any more.
+    KeptUnderAnOldPromise,
+    /// A node with a record of a higher term is thought to have the one that is being committed.
+    HigherRecordTakenForAnAnswer,
+    /// What was promised to a node that never took it is given on by it.
+    PromiseTakenForLeftOver,
+    /// A promise is given and not written.
+    PromiseNotOnTheDisk,
+    /// A holder promises a term to another node, and goes on.
+    PromisedWhileHolding,
+    /// A process does without the others by what an earlier one held.
+    RightOutlivesItsProcess,
+    /// A record is committed without the nodes in step.
+    CommittedWithoutTheOthers,
+    /// A node that is not heard is taken for dead.
+    SilenceTakenForDeath,
+    /// A link that is lost counts as a promise.
+    LossTakenAsAPromise,
+    /// A node that comes back, and one that is promised a term, gets no record that it has missed.
+    MissedRecordsNotSent,
 }
 
 impl Mistake {
-    pub(crate) const ALL: [Self; 17] = [
+    /// Those to find in a world with a store, or with a single node.
+    pub(crate) const WITH_A_STORE: [Self; 17] = [
         Self::VoteBeforeCommit,
         Self::UnknownCommitTakenAsDone,
         Self::StoreWithoutTermCompare,
@@ -56,6 +85,33 @@ impl Mistake {
         Self::TermPassedToNobody,
         Self::ReleaseNotSent,
         Self::GateForgetsTheLease,
+        Self::StaleChildLeftAlone,
+    ];
+
+    /// Those to find among nodes that have nobody above them.
+    pub(crate) const AMONG_PEERS: [Self; 23] = [
+        Self::RecordSentBeforeTheMute,
+        Self::TermPassedBeforeTheRecord,
+        Self::BothResumeAfterAFailedHandover,
+        Self::KeptBeforeTheDisk,
+        Self::KeptUnderAnOldPromise,
+        Self::HigherRecordTakenForAnAnswer,
+        Self::PromiseTakenForLeftOver,
+        Self::PromiseNotOnTheDisk,
+        Self::PromisedWhileHolding,
+        Self::RightOutlivesItsProcess,
+        Self::CommittedWithoutTheOthers,
+        Self::SilenceTakenForDeath,
+        Self::LossTakenAsAPromise,
+        Self::MissedRecordsNotSent,
+        Self::VoteBeforeCommit,
+        Self::UnknownCommitTakenAsDone,
+        Self::InstallKeepsTheOldRecord,
+        Self::DeathBelievedTooEarly,
+        Self::MuteThatLies,
+        Self::MarkerOfTheWrongThread,
+        Self::GateOpensWhenTheSupervisorDies,
+        Self::ParkingNotWritten,
         Self::StaleChildLeftAlone,
     ];
 }

@@ -1,16 +1,19 @@
 //! One machine: its disk, its supervisor, its validator, and what is wrong with it.
 
+use crate::authority::Authority;
 use crate::child::Child;
-use crate::client::Client;
+use crate::disk::Disk;
+use crate::event::Event;
+use crate::peer::Peer;
 use crate::record::Record;
 use crate::rng::Rng;
-use crate::store::Disk;
+use crate::store::client::Client;
 use std::collections::BTreeMap;
 use validator_supervisor::engine::values::{
     Identity, Millis, NodeName, OpId, RecordMark, RequestId,
 };
 use validator_supervisor::engine::vote_gate::VoteGate;
-use validator_supervisor::engine::{AuthorityTraits, Engine, GateFacts, Setup, Timing};
+use validator_supervisor::engine::{Engine, GateFacts, Setup, Timing};
 
 #[derive(Debug)]
 pub(crate) struct Node {
@@ -20,6 +23,8 @@ pub(crate) struct Node {
     pub(crate) ledger: Option<Record>,
     pub(crate) ledger_before: Option<Record>,
     pub(crate) link: Identity,
+    /// Under the authority `peer`: votes wait while no other node keeps their records.
+    pub(crate) holds_on_loss: bool,
     pub(crate) sup: Option<Sup>,
     pub(crate) child: Option<Child>,
     pub(crate) trouble: Trouble,
@@ -28,11 +33,11 @@ pub(crate) struct Node {
     pub(crate) wanted_off: BTreeMap<RequestId, u64>,
     pub(crate) demoted: bool,
     /// What happens when it moves again.
-    pub(crate) stalled: std::collections::VecDeque<crate::world::Event>,
+    pub(crate) stalled: std::collections::VecDeque<Event>,
 }
 
 impl Node {
-    pub(crate) fn new(index: usize, local: bool, rng: &mut Rng) -> Self {
+    pub(crate) fn new(index: usize, authority: Authority, rng: &mut Rng) -> Self {
         let restart_max = if rng.chance(10) { 3 } else { 1_000 };
         let timing = Timing {
             step_ms: 400,
@@ -56,14 +61,9 @@ impl Node {
             restart_max,
             restart_window_ms: 20_000,
         };
-        let authority = AuthorityTraits {
-            alone: local,
-            passes: !local,
-            leased: !local,
-        };
         let setup = Setup {
             node: NodeName(format!("n{index}")),
-            authority,
+            authority: authority.traits(),
             automatic: true,
             rank: index as u32,
             fence_ms: None,
@@ -75,6 +75,7 @@ impl Node {
             ledger: None,
             ledger_before: None,
             link: Identity::Unstaked,
+            holds_on_loss: authority == Authority::Peers && rng.chance(35),
             sup: None,
             child: None,
             trouble: Trouble::default(),
@@ -95,6 +96,10 @@ pub(crate) struct Trouble {
     pub(crate) suspended: u64,
     pub(crate) suspend_at_commit: u64,
     pub(crate) stalled: u64,
+    pub(crate) disk_slow: u64,
+    pub(crate) cut_at_end: u64,
+    /// The machine is switched off until then.
+    pub(crate) off: u64,
     pub(crate) admin: u64,
     pub(crate) lossy: u64,
     pub(crate) stubborn: u64,
@@ -109,7 +114,10 @@ pub(crate) struct Trouble {
 pub(crate) struct Sup {
     pub(crate) life: u64,
     pub(crate) engine: Engine,
+    /// Its side of the store.
     pub(crate) client: Client,
+    /// Its side of the agreement with the other nodes.
+    pub(crate) peer: Option<Peer>,
     pub(crate) gate: Gate,
     pub(crate) woken_at: Option<Millis>,
     pub(crate) last_slot: u64,

@@ -1,6 +1,8 @@
 //! What a supervisor reads of its validator, the cluster and the chain, and what it hears of the other nodes.
 
-use crate::world::{Event, World};
+use crate::authority::Authority;
+use crate::event::Event;
+use crate::world::World;
 use validator_supervisor::engine::values::Role;
 use validator_supervisor::engine::{Input, Leads, Observation, PeerFacts};
 
@@ -48,6 +50,9 @@ impl World {
         self.tell(node, life, Input::Observed(cluster));
         let leads = Observation::Leads(Leads::Never);
         self.tell(node, life, Input::Observed(leads));
+        if self.authority == Authority::Peers {
+            self.observe_peers(node, life);
+        }
         if !cut && chain_vote > 0 {
             self.tell(
                 node,

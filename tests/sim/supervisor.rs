@@ -1,11 +1,12 @@
 //! What stands for the shell: feeds the engine, performs its effects, and dies and comes back as the machine wants it.
 
-use crate::client::{Client, Job};
+use crate::authority::{Authority, Wish};
+use crate::event::{Admin, Event};
 use crate::mistake::Mistake;
 use crate::node::{Gate, Sup};
 use crate::record::newest;
-use crate::store::Call;
-use crate::world::{Admin, Event, World};
+use crate::store::client::Client;
+use crate::world::World;
 use validator_supervisor::engine::values::{
     Command, Identity, Millis, OpId, PromoteFlags, RequestId, Role, Verdict,
 };
@@ -16,6 +17,12 @@ impl World {
     pub(crate) fn boot(&mut self, node: usize) {
         if self.nodes[node].sup.is_some() {
             return;
+        }
+        let off = self.nodes[node].trouble.off;
+        let no_ballot = self.authority == Authority::Peers && self.nodes[node].disk.failing;
+        if off > self.now || no_ballot {
+            let after = off.saturating_sub(self.now).max(300);
+            return self.after(after, Event::Boot { node });
         }
         if self.mistake != Some(Mistake::StaleChildLeftAlone) {
             self.nodes[node].child = None;
@@ -39,6 +46,7 @@ impl World {
             life,
             engine,
             client,
+            peer: None,
             gate: Gate::default(),
             woken_at: None,
             last_slot: 0,
@@ -52,22 +60,7 @@ impl World {
             },
         );
         self.after(50, Event::Observe { node, life });
-        if !self.local {
-            self.after(1, Event::Keepalive { node, life });
-            self.after(20, Event::Watch { node, life });
-            if self.store.changes.is_empty() {
-                self.after(
-                    30,
-                    Event::Tell {
-                        node,
-                        life,
-                        input: Input::Authority(
-                            validator_supervisor::engine::AuthorityNews::Holder(None),
-                        ),
-                    },
-                );
-            }
-        }
+        self.join_authority(node, life);
     }
 
     pub(crate) fn tell(&mut self, node: usize, life: u64, input: Input) {
@@ -97,6 +90,7 @@ impl World {
             self.note(|| format!("    n{node} {effect:?}"));
             self.perform(node, life, effect);
         }
+        self.note_member(node);
         self.plan_wake(node, life);
     }
 
@@ -165,15 +159,20 @@ impl World {
         match effect {
             Effect::PointLink { op, to } => self.point_link(node, life, op, to),
             Effect::Spawn { op } => self.perform_spawn(node, life, op),
-            Effect::Mute { op } => self.ask_admin(node, life, op, Admin::Mute),
+            Effect::Mute { op } => {
+                self.seal_early(node);
+                self.ask_admin(node, life, op, Admin::Mute);
+            }
             Effect::Unmute { op } => self.ask_admin(node, life, op, Admin::Unmute),
             Effect::SetIdentity { op, to, require } => {
                 self.ask_admin(node, life, op, Admin::Identity(to, require))
             }
-            Effect::Acquire { op, .. } => self.acquire(node, op),
             Effect::FencePeers { op } => {
                 let why = "there is no fence command".into();
                 self.done(node, life, op, 1, Outcome::Refused(why));
+            }
+            Effect::Acquire { op, regardless } => {
+                self.ask_authority(node, op, Wish::Acquire { regardless })
             }
             Effect::InstallRecord { op, .. } => self.install(node, life, op),
             Effect::OpenGate { op, term } => {
@@ -194,34 +193,14 @@ impl World {
                 self.done(node, life, op, 1, Outcome::Done);
             }
             Effect::CloseGate { op, quiet_ms } => self.close_gate(node, life, op, quiet_ms),
-            Effect::Release { op, term } if term.0 == 0 => self.enqueue(
-                node,
-                Job {
-                    op,
-                    call: Call::Read,
-                    tries: 0,
-                },
-            ),
-            Effect::Release { op, term } => self.enqueue(
-                node,
-                Job {
-                    op,
-                    call: Call::Release { term },
-                    tries: 0,
-                },
-            ),
+            Effect::Release { op, term } => self.ask_authority(node, op, Wish::Release { term }),
             Effect::PassTerm { op, term, to } => {
                 let to = self.index(&to);
-                self.enqueue(
-                    node,
-                    Job {
-                        op,
-                        call: Call::Pass { term, to },
-                        tries: 0,
-                    },
-                );
+                self.ask_authority(node, op, Wish::Pass { term, to });
             }
-            Effect::ConfirmTerm { op, .. } => self.done(node, life, op, 5, Outcome::Done),
+            Effect::ConfirmTerm { op, term } => {
+                self.ask_authority(node, op, Wish::Confirm { term })
+            }
             Effect::Remember { op, parked } => self.remember(node, life, op, parked),
             Effect::AskExit => self.ask_to_end(node, 400),
             Effect::Terminate => self.ask_to_end(node, 200),
@@ -231,6 +210,7 @@ impl World {
             } => self.answered(node, request, verdict),
             Effect::Exit { .. } => {
                 let after = self.rng.within(500, 2_500);
+                self.leave_authority(node);
                 self.nodes[node].sup = None;
                 self.nodes[node].trouble.unguarded_since = Some(self.now);
                 if self.nodes[node].child.is_some() {
@@ -308,6 +288,9 @@ impl World {
         let n = &mut self.nodes[node];
         if n.disk.failing {
             return self.done(node, life, op, 5, Outcome::Failed("the disk fails".into()));
+        }
+        if self.authority == Authority::Peers {
+            return self.install_by_peers(node, op);
         }
         let given = n.sup.as_ref().and_then(|sup| sup.client.given.clone());
         if mistake != Some(Mistake::InstallKeepsTheOldRecord) {
@@ -424,7 +407,7 @@ impl World {
                 .as_ref()
                 .is_some_and(|sup| matches!(sup.engine.role(), Role::Promoting | Role::Active))
         });
-        if busy || (voted && !(self.local && self.healed)) {
+        if busy || (voted && !(self.authority == Authority::Local && self.healed)) {
             return;
         }
         let standby = |node: &crate::node::Node| {
@@ -446,6 +429,7 @@ impl World {
         if self.nodes[node].life() != Some(life) {
             return;
         }
+        self.leave_authority(node);
         self.nodes[node].sup = None;
         let hung = self.nodes[node].trouble.hung > self.now;
         let since = self.nodes[node]

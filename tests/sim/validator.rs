@@ -1,10 +1,12 @@
 //! What the validators of the world do: follow the chain, vote through the gate, obey the admin RPC, die.
 
+use crate::authority::Authority;
 use crate::child::Child;
+use crate::event::{Admin, Event};
 use crate::mistake::Mistake;
 use crate::node::Waiting;
 use crate::record::Record;
-use crate::world::{Admin, Event, HOLD_MAX_MS, World};
+use crate::world::{HOLD_MAX_MS, World};
 use std::rc::Rc;
 use validator_supervisor::engine::values::{Identity, Millis, OpId, RecordMark};
 use validator_supervisor::engine::{Exit, GateFacts, Input, Outcome};
@@ -244,11 +246,12 @@ impl World {
         let verdict = self.judge.sent(now, node, record);
         self.break_rule(verdict);
         // Once the rename is let go, only a machine that stands still keeps the vote from leaving within milliseconds.
-        if !self.local && let_go > self.store.lease_end(node) {
+        if self.authority == Authority::Store && let_go > self.store.lease_end(node) {
             self.break_rule(Err(format!(
                 "I5: node {node} lets a vote go after its lease"
             )));
         }
+        self.judge_leaving(node, record);
         if self.nodes[node].demoted {
             self.break_rule(Err(format!(
                 "node {node} votes after its demotion was answered"

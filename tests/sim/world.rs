@@ -1,17 +1,17 @@
 //! The world of one run: clock, queue of events, network, chain; and what is checked after every event.
 
-use crate::fault::Fault;
+use crate::authority::Authority;
+use crate::event::Event;
 use crate::judge::Judge;
 use crate::mistake::Mistake;
 use crate::node::Node;
-use crate::record::Record;
+use crate::peer::Peers;
 use crate::rng::Rng;
-use crate::store::{Call, Reply, Store};
+use crate::seed::Seed;
+use crate::store::Store;
+use crate::tally::Tally;
 use std::collections::BTreeMap;
-use validator_supervisor::engine::Input;
-use validator_supervisor::engine::values::{
-    Command, Identity, NodeName, OpId, RecordKind, RecordMark, RequestId,
-};
+use validator_supervisor::engine::values::{Command, NodeName, RecordKind, RequestId};
 
 pub(crate) const SLOT_MS: u64 = 400;
 pub(crate) const WATCHDOG_MS: u64 = 2500;
@@ -22,163 +22,17 @@ pub(crate) const SETTLE_MS: u64 = 60_000;
 /// From a decision to kill until the kernel is done.
 pub(crate) const KILL_GRACE_MS: u64 = 150;
 
-/// What happens next, and to whom.
-#[derive(Clone, Debug)]
-pub(crate) enum Event {
-    Wake {
-        node: usize,
-        life: u64,
-    },
-    Tell {
-        node: usize,
-        life: u64,
-        input: Input,
-    },
-    Boot {
-        node: usize,
-    },
-    Thaw {
-        node: usize,
-    },
-    Slot,
-    Observe {
-        node: usize,
-        life: u64,
-    },
-    Meet {
-        node: usize,
-    },
-    Ready {
-        node: usize,
-        pid: u64,
-    },
-    Die {
-        node: usize,
-        pid: u64,
-        by_signal: bool,
-    },
-    AtGate {
-        node: usize,
-        pid: u64,
-    },
-    CommitAgain {
-        node: usize,
-        life: u64,
-        mark: RecordMark,
-    },
-    GateQuiet {
-        node: usize,
-        life: u64,
-        op: OpId,
-    },
-    DiskCommit {
-        node: usize,
-        life: u64,
-        mark: RecordMark,
-    },
-    Send {
-        node: usize,
-        pid: u64,
-        record: Record,
-        let_go: u64,
-    },
-    Admin {
-        node: usize,
-        pid: u64,
-        life: u64,
-        op: OpId,
-        what: Admin,
-    },
-    AdminLate {
-        node: usize,
-        pid: u64,
-        what: Admin,
-    },
-    Keepalive {
-        node: usize,
-        life: u64,
-    },
-    ToStore {
-        node: usize,
-        life: u64,
-        id: u64,
-        call: Call,
-    },
-    FromStore {
-        node: usize,
-        life: u64,
-        id: u64,
-        reply: Reply,
-    },
-    GiveUp {
-        node: usize,
-        life: u64,
-        id: u64,
-    },
-    Watch {
-        node: usize,
-        life: u64,
-    },
-    Expire,
-    Fault(Fault),
-    SupDies {
-        node: usize,
-        life: u64,
-        orphan: bool,
-    },
-    Heal,
-    Nudge,
-}
-
-impl Event {
-    /// Worth a line of a trace.
-    fn is_news(&self) -> bool {
-        let routine = matches!(
-            self,
-            Self::Slot
-                | Self::Thaw { .. }
-                | Self::Expire
-                | Self::Nudge
-                | Self::Wake { .. }
-                | Self::Observe { .. }
-                | Self::Meet { .. }
-                | Self::Watch { .. }
-                | Self::Keepalive { .. }
-                | Self::GiveUp { .. }
-                | Self::ToStore {
-                    call: Call::Keepalive { .. },
-                    ..
-                }
-                | Self::FromStore {
-                    reply: Reply::Alive,
-                    ..
-                }
-                | Self::Tell {
-                    input: Input::Observed(_),
-                    ..
-                }
-        );
-        !routine
-    }
-}
-
-#[derive(Clone, Debug)]
-pub(crate) enum Admin {
-    Mute,
-    Unmute,
-    Identity(Identity, Option<RecordKind>),
-}
-
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) now: u64,
     pub(crate) rng: Rng,
     pub(crate) mistake: Option<Mistake>,
-    pub(crate) local: bool,
+    pub(crate) authority: Authority,
     pub(crate) kind: RecordKind,
     pub(crate) nodes: Vec<Node>,
     pub(crate) store: Store,
     pub(crate) store_down: u64,
+    pub(crate) peers: Peers,
     pub(crate) halted: u64,
     pub(crate) slot: u64,
     pub(crate) chain_vote: u64,
@@ -187,6 +41,7 @@ pub(crate) struct World {
     pub(crate) next_id: u64,
     pub(crate) trace: Option<Vec<String>>,
     pub(crate) events: u64,
+    pub(crate) tally: Tally,
     pub(crate) healed: bool,
     pub(crate) deaths_since_heal: u32,
     queue: BTreeMap<(u64, u64), Event>,
@@ -195,27 +50,31 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, mistake: Option<Mistake>, traced: bool) -> Self {
-        let mut rng = Rng::new(seed);
-        let local = rng.chance(25);
-        let count = if local { 1 } else { rng.within(2, 3) as usize };
+    pub(crate) fn new(seed: Seed, mistake: Option<Mistake>, traced: bool) -> Self {
+        let mut rng = seed.rng();
+        let authority = seed.authority(&mut rng);
+        let count = match authority {
+            Authority::Local => 1,
+            Authority::Store | Authority::Peers => rng.within(2, 3) as usize,
+        };
         let kind = if rng.chance(30) {
             RecordKind::VoteHistory
         } else {
             RecordKind::Tower
         };
         let nodes = (0..count)
-            .map(|index| Node::new(index, local, &mut rng))
+            .map(|index| Node::new(index, authority, &mut rng))
             .collect();
         let mut world = Self {
             now: 1_000,
             rng,
             mistake,
-            local,
+            authority,
             kind,
             nodes,
             store: Store::default(),
             store_down: 0,
+            peers: Peers::default(),
             halted: 0,
             slot: 1_000,
             chain_vote: 0,
@@ -224,6 +83,7 @@ impl World {
             next_id: 1,
             trace: traced.then(Vec::new),
             events: 0,
+            tally: Tally::default(),
             healed: false,
             deaths_since_heal: 0,
             queue: BTreeMap::new(),
@@ -238,10 +98,14 @@ impl World {
         for node in 0..count {
             let after = self.rng.within(0, 1_000);
             self.after(after, Event::Boot { node });
-            self.after(600, Event::Meet { node });
+            if self.authority != Authority::Peers {
+                self.after(600, Event::Meet { node });
+            }
         }
         self.after(SLOT_MS, Event::Slot);
-        self.after(100, Event::Expire);
+        if self.authority != Authority::Peers {
+            self.after(100, Event::Expire);
+        }
         self.after(4_000, Event::Nudge);
         self.after(HEALED_AT - self.now, Event::Heal);
         self.plan_faults();
@@ -302,25 +166,7 @@ impl World {
 
     /// Puts an event off while the machine or the supervisor it concerns stands still.
     fn not_frozen(&mut self, event: Event) -> Option<Event> {
-        let (machine, supervisor) = match &event {
-            Event::Wake { node, .. }
-            | Event::Tell { node, .. }
-            | Event::Observe { node, .. }
-            | Event::CommitAgain { node, .. }
-            | Event::GateQuiet { node, .. }
-            | Event::DiskCommit { node, .. }
-            | Event::Keepalive { node, .. }
-            | Event::FromStore { node, .. }
-            | Event::GiveUp { node, .. }
-            | Event::Watch { node, .. }
-            | Event::AtGate { node, .. } => (Some(*node), Some(*node)),
-            Event::Ready { node, .. }
-            | Event::Die { node, .. }
-            | Event::Send { node, .. }
-            | Event::Admin { node, .. }
-            | Event::AdminLate { node, .. } => (Some(*node), None),
-            _ => (None, None),
-        };
+        let (machine, supervisor) = event.stands_still_with();
         let suspended = machine.map_or(0, |node| self.nodes[node].trouble.suspended);
         let hung = supervisor.map_or(0, |node| self.nodes[node].trouble.hung);
         let until = suspended.max(hung);
@@ -403,6 +249,13 @@ impl World {
             Event::GiveUp { node, life, id } => self.store_answered(node, life, id, None),
             Event::Watch { node, life } => self.watch(node, life),
             Event::Expire => self.expire(),
+            Event::Message {
+                to,
+                from,
+                conn,
+                message,
+            } => self.message_arrives(to, from, conn, message),
+            Event::Peer { node, life, what } => self.peer_goes_on(node, life, what),
             Event::Fault(fault) => self.strike(fault),
             Event::SupDies { node, life, orphan } => self.sup_dies(node, life, orphan),
             Event::Heal => self.heal(),

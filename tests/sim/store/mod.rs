@@ -1,7 +1,10 @@
 //! The fenced store: a holder on a lease, and a record that only the holder's term may replace. Every call is one transaction.
 
+pub(crate) mod calls;
+pub(crate) mod client;
+
 use crate::mistake::Mistake;
-use crate::record::{Record, newest};
+use crate::record::Record;
 use std::collections::BTreeMap;
 use validator_supervisor::engine::values::Term;
 
@@ -300,22 +303,5 @@ impl Store {
         }
         entry.ends_at = now + TTL_MS;
         Reply::Alive
-    }
-}
-
-/// What is on one machine's disk and survives everything but its owner's mistakes.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Disk {
-    pub(crate) parked: bool,
-    /// The authority `local`: its term, and whether it is held.
-    pub(crate) term: u64,
-    pub(crate) holds: bool,
-    pub(crate) record: Option<Record>,
-    pub(crate) failing: bool,
-}
-
-impl Disk {
-    pub(crate) fn keep(&mut self, record: Option<Record>) {
-        self.record = newest(self.record.take(), record);
     }
 }

@@ -1,7 +1,7 @@
 //! One node's side of the authority: operations in order, commits beside them, a lease, a watch. Dies with its supervisor.
 
+use super::Call;
 use crate::record::Record;
-use crate::store::Call;
 use std::collections::{BTreeMap, VecDeque};
 use validator_supervisor::engine::values::{OpId, RecordMark, Term};
 

@@ -1,0 +1,144 @@
+//! What goes wrong between nodes that have nobody above them.
+
+use super::World;
+use crate::event::Event;
+use crate::fault::Fault;
+
+/// A connection was hardly made, and is lost again.
+pub(super) fn cut_again(one: usize, other: usize) -> Fault {
+    Fault::CutLink {
+        one,
+        other,
+        ms: 3_000,
+        torn: true,
+    }
+}
+
+impl World {
+    /// Of what concerns links, promises and machines that are off; everything else is in [`crate::fault`].
+    pub(crate) fn any_fault_of_peers(&mut self, node: usize, ms: u64) -> Fault {
+        let count = self.nodes.len();
+        let other = (node + self.rng.within(1, count as u64 - 1) as usize) % count;
+        match self.rng.within(0, 12) {
+            0..=2 => Fault::CutLink {
+                one: node,
+                other,
+                ms,
+                torn: self.rng.chance(60),
+            },
+            3 => Fault::CutFromAuthority { node, ms },
+            4 => Fault::SlowLink {
+                one: node,
+                other,
+                ms: ms * 2,
+            },
+            5 => Fault::DiskSlow { node, ms: ms * 2 },
+            6 | 7 => Fault::MachineOff {
+                node,
+                ms: ms + 7_000,
+            },
+            8 => Fault::BackAndGone {
+                one: node,
+                other,
+                ms,
+            },
+            9 => Fault::CutAtEnd { node, ms },
+            10 => Fault::TakenForDead {
+                node,
+                ms: ms + 7_000,
+            },
+            _ => Fault::CutLink {
+                one: node,
+                other,
+                ms: ms / 8,
+                torn: self.rng.chance(30),
+            },
+        }
+    }
+
+    fn others_of(&self, node: usize) -> impl Iterator<Item = usize> + use<> {
+        (0..self.nodes.len()).filter(move |other| *other != node)
+    }
+
+    pub(crate) fn cut_from_peers(&mut self, node: usize, ms: u64) {
+        let torn = self.rng.chance(50);
+        for other in self.others_of(node) {
+            self.cut(node, other, ms, torn);
+        }
+    }
+
+    pub(crate) fn slow_link(&mut self, one: usize, other: usize, ms: u64) {
+        self.cable(one, other).slow = self.now + ms;
+    }
+
+    /// A machine is off for long enough that operators pass it over; where it comes back, it may hear nobody at first.
+    pub(crate) fn machine_off(&mut self, node: usize, ms: u64) {
+        self.nodes[node].trouble.off = self.now + ms;
+        self.crash(node, false);
+        self.nodes[node].child = None;
+        for other in self.others_of(node) {
+            for after in [5_600, 6_500] {
+                let what = Fault::PassOver { node: other };
+                self.after(after, Event::Fault(what));
+            }
+        }
+        if self.rng.chance(60) {
+            let what = Fault::CutFromAuthority { node, ms: 4_000 };
+            self.after(ms - 500, Event::Fault(what));
+        }
+    }
+
+    /// A node hears nobody, and is taken for dead.
+    pub(crate) fn taken_for_dead(&mut self, node: usize, ms: u64) {
+        self.cut_from_peers(node, ms);
+        for other in self.others_of(node) {
+            for after in [5_600, 6_500] {
+                let what = Fault::PassOver { node: other };
+                self.after(after, Event::Fault(what));
+            }
+        }
+        let other = (node + 1) % self.nodes.len();
+        if self.rng.chance(60) {
+            let what = Fault::SlowLink {
+                one: node,
+                other,
+                ms: 4_000,
+            };
+            self.after(ms - 100, Event::Fault(what));
+        }
+    }
+
+    /// The cable is cut, and the holder's child dies just when it is whole again, and cut again.
+    pub(crate) fn back_and_gone(&mut self, one: usize, other: usize, ms: u64) {
+        self.cut(one, other, ms.min(2_500), true);
+        self.cable(one, other).trap = true;
+    }
+
+    /// Just when a term is given away the cable to the heir is cut, if that was planned.
+    pub(super) fn cut_at_end(&mut self, node: usize, heir: Option<usize>) {
+        let ms = std::mem::take(&mut self.nodes[node].trouble.cut_at_end);
+        if let Some(heir) = heir.filter(|_| ms > 0) {
+            let after = self.rng.within(0, 400);
+            let what = Fault::CutLink {
+                one: node,
+                other: heir,
+                ms,
+                torn: self.rng.chance(60),
+            };
+            self.after(after, Event::Fault(what));
+        }
+    }
+
+    /// Everything between this node and the others works again, and it is switched on.
+    pub(crate) fn heal_peer(&mut self, node: usize) {
+        let now = self.now;
+        for other in self.others_of(node) {
+            let cable = self.cable(node, other);
+            cable.cut = cable.cut.min(now);
+            cable.slow = 0;
+            cable.trap = false;
+        }
+        let after = self.rng.within(0, 1_000);
+        self.after(after, Event::Boot { node });
+    }
+}
