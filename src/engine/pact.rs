@@ -398,7 +398,7 @@ mod tests {
     #[test]
     fn a_term_that_was_promised_and_never_taken_gives_nobody_a_right() {
         let others = there(&[("b", true), ("c", true)]);
-        let mut c = Pact::begin(node("c"), &Ballot::held(Term(2), &node("b")));
+        let mut c = Pact::begin(node("c"), &Ballot::default());
         let asked = c.ask(&there(&[("a", true), ("b", true)]), Term(2), 0, false);
         assert_eq!(asked, Ok(Term(5)));
         c.promised(Term(5), &node("a"));

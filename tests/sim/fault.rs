@@ -127,6 +127,11 @@ pub(crate) enum Fault {
         other: usize,
         ms: u64,
     },
+    /// A node ends its term with nobody to take it.
+    EndsAlone {
+        node: usize,
+        ms: u64,
+    },
     /// When this node gives its term away next, the cable to the heir is cut.
     CutAtEnd {
         node: usize,
@@ -266,6 +271,7 @@ impl World {
             Fault::TakenForDead { node, ms } => self.taken_for_dead(node, ms),
             Fault::PassOver { node } => self.pass_over(node),
             Fault::BackAndGone { one, other, ms } => self.back_and_gone(one, other, ms),
+            Fault::EndsAlone { node, ms } => self.ends_alone(node, ms),
             Fault::CutAtEnd { node, ms } => self.nodes[node].trouble.cut_at_end = ms,
         }
     }

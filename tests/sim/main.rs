@@ -137,6 +137,7 @@ fn no_seed_breaks_an_invariant_among_peers() {
         "asked with a right",
         "asked regardless",
         "votes alone",
+        "votes after a node was passed over",
         "commits fenced",
     ] {
         assert!(tally.times(what) > 0, "never happens: {what}");

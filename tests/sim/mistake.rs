@@ -36,11 +36,13 @@ pub(crate) enum Mistake {
     GateForgetsTheLease,
     /// A restarted supervisor leaves the old child alone.
     StaleChildLeftAlone,
+    /// The change to the unstaked identity is answered and not made.
+    UnstakeThatLies,
     /// A handover sends the record before the mute, and keeps for itself what is committed after it.
     RecordSentBeforeTheMute,
-    /// The heir hears of its right before it has the record.
+    /// Who is told of an end, or promised a term, gets the record that it lacks afterwards.
     TermPassedBeforeTheRecord,
-    /// Who has named an heir takes the next term all the same, where that one does not vote in time.
+    /// Who has passed its term on takes the next one all the same, where the heir does not vote in time.
     BothResumeAfterAFailedHandover,
     /// A record is acknowledged before it is on the disk.
     KeptBeforeTheDisk,
@@ -111,7 +113,7 @@ impl Mistake {
         Self::MuteThatLies,
         Self::MarkerOfTheWrongThread,
         Self::GateOpensWhenTheSupervisorDies,
-        Self::ParkingNotWritten,
+        Self::UnstakeThatLies,
         Self::StaleChildLeftAlone,
     ];
 }

@@ -75,7 +75,7 @@ impl Node {
             ledger: None,
             ledger_before: None,
             link: Identity::Unstaked,
-            holds_on_loss: authority == Authority::Peers && rng.chance(35),
+            holds_on_loss: authority == Authority::Peers && rng.chance(50),
             sup: None,
             child: None,
             trouble: Trouble::default(),
@@ -98,6 +98,7 @@ pub(crate) struct Trouble {
     pub(crate) stalled: u64,
     pub(crate) disk_slow: u64,
     pub(crate) cut_at_end: u64,
+    pub(crate) cut_at_ask: Option<(usize, u64)>,
     /// The machine is switched off until then.
     pub(crate) off: u64,
     pub(crate) admin: u64,

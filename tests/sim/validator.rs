@@ -389,6 +389,8 @@ impl World {
             Admin::Identity(Identity::Staked, Some(_)) if no_record => {
                 return Err("the record does not restore".into());
             }
+            Admin::Identity(Identity::Unstaked, _) if mistake == Some(Mistake::UnstakeThatLies) => {
+            }
             Admin::Identity(to, _) => {
                 child.admin = *to;
                 let life = child.listener;

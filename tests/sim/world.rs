@@ -44,7 +44,7 @@ pub(crate) struct World {
     pub(crate) tally: Tally,
     pub(crate) healed: bool,
     pub(crate) deaths_since_heal: u32,
-    queue: BTreeMap<(u64, u64), Event>,
+    queue: BTreeMap<(u64, u64), Box<Event>>,
     queued: u64,
     pub(crate) broken: Option<String>,
 }
@@ -118,7 +118,7 @@ impl World {
                 return Err("nothing happens any more".into());
             };
             self.now = self.now.max(at);
-            if let Some(event) = self.not_frozen(event) {
+            if let Some(event) = self.not_frozen(*event) {
                 self.events += 1;
                 if event.is_news() {
                     self.note(|| format!("{event:?}"));
@@ -140,7 +140,8 @@ impl World {
 
     pub(crate) fn after(&mut self, ms: u64, event: Event) {
         self.queued += 1;
-        self.queue.insert((self.now + ms, self.queued), event);
+        self.queue
+            .insert((self.now + ms, self.queued), Box::new(event));
     }
 
     pub(crate) fn note(&mut self, text: impl FnOnce() -> String) {

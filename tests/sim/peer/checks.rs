@@ -10,16 +10,13 @@ impl World {
         if self.peers.is_risked {
             return Ok(());
         }
-        let all = 0..self.nodes.len();
         let holds = |node: &usize| self.peer(*node).is_some_and(|peer| peer.pact.holds());
-        let holders: Vec<usize> = all.clone().filter(holds).collect();
-        if holders.len() > 1 {
-            return Err(format!("I1: {holders:?} hold a term each"));
+        if (0..self.nodes.len()).filter(holds).count() > 1 {
+            return Err(format!("I1: two hold a term each: {:?}", self.ballots()));
         }
         let carries = |node: &usize| self.nodes[*node].carries_identity();
-        let carriers: Vec<usize> = all.filter(carries).collect();
-        if carriers.len() > 1 {
-            return Err(format!("I3: {carriers:?} carry the staked identity"));
+        if (0..self.nodes.len()).filter(carries).count() > 1 {
+            return Err("I3: two validators carry the staked identity".into());
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use super::World;
 use crate::event::Event;
 use crate::fault::Fault;
+use validator_supervisor::engine::values::Command;
 
 /// A connection was hardly made, and is lost again.
 pub(super) fn cut_again(one: usize, other: usize) -> Fault {
@@ -19,7 +20,7 @@ impl World {
     pub(crate) fn any_fault_of_peers(&mut self, node: usize, ms: u64) -> Fault {
         let count = self.nodes.len();
         let other = (node + self.rng.within(1, count as u64 - 1) as usize) % count;
-        match self.rng.within(0, 12) {
+        match self.rng.within(0, 14) {
             0..=2 => Fault::CutLink {
                 one: node,
                 other,
@@ -43,7 +44,8 @@ impl World {
                 ms,
             },
             9 => Fault::CutAtEnd { node, ms },
-            10 => Fault::TakenForDead {
+            10 | 11 => Fault::EndsAlone { node, ms },
+            12 if count == 2 => Fault::TakenForDead {
                 node,
                 ms: ms + 7_000,
             },
@@ -88,17 +90,19 @@ impl World {
         }
     }
 
-    /// A node hears nobody, and is taken for dead.
+    /// A node hears nobody, and is taken for dead: the one that votes, where its votes would wait for the other.
     pub(crate) fn taken_for_dead(&mut self, node: usize, ms: u64) {
+        let holds = |node: &usize| self.peer(*node).is_some_and(|peer| peer.pact.holds());
+        let node = (0..self.nodes.len()).find(holds).unwrap_or(node);
         self.cut_from_peers(node, ms);
-        for other in self.others_of(node) {
-            for after in [5_600, 6_500] {
-                let what = Fault::PassOver { node: other };
-                self.after(after, Event::Fault(what));
-            }
+        if self.nodes.len() > 2 || !self.nodes[node].holds_on_loss {
+            return;
         }
-        let other = (node + 1) % self.nodes.len();
-        if self.rng.chance(60) {
+        let other = 1 - node;
+        for after in [5_600, 6_500, 7_400] {
+            self.after(after, Event::Fault(Fault::PassOver { node: other }));
+        }
+        if self.rng.chance(70) {
             let what = Fault::SlowLink {
                 one: node,
                 other,
@@ -106,6 +110,41 @@ impl World {
             };
             self.after(ms - 100, Event::Fault(what));
         }
+    }
+
+    /// The holder ends its term with no other node ready. When they are, one asks for the next term, and loses the holder.
+    pub(crate) fn ends_alone(&mut self, node: usize, ms: u64) {
+        let holds = |node: &usize| self.peer(*node).is_some_and(|peer| peer.pact.holds());
+        let node = (0..self.nodes.len()).find(holds).unwrap_or(node);
+        for other in self.others_of(node) {
+            self.ask(other, Command::Demote);
+            self.nodes[other].trouble.cut_at_ask = Some((node, ms));
+            let what = Fault::Says {
+                node: other,
+                command: Command::Resume,
+            };
+            let after = self.rng.within(600, 1_200);
+            self.after(after, Event::Fault(what));
+        }
+        let what = Fault::ChildCrash { node };
+        self.after(400, Event::Fault(what));
+    }
+
+    /// Just when a term is asked for one that should promise it is lost, if that was planned.
+    pub(super) fn cut_at_ask(&mut self, node: usize, of: &[usize]) {
+        let planned = self.nodes[node].trouble.cut_at_ask;
+        let Some((other, ms)) = planned.filter(|(other, _)| of.contains(other)) else {
+            return;
+        };
+        self.nodes[node].trouble.cut_at_ask = None;
+        let after = self.rng.within(0, 12);
+        let what = Fault::CutLink {
+            one: node,
+            other,
+            ms,
+            torn: true,
+        };
+        self.after(after, Event::Fault(what));
     }
 
     /// The cable is cut, and the holder's child dies just when it is whole again, and cut again.
@@ -118,7 +157,8 @@ impl World {
     pub(super) fn cut_at_end(&mut self, node: usize, heir: Option<usize>) {
         let ms = std::mem::take(&mut self.nodes[node].trouble.cut_at_end);
         if let Some(heir) = heir.filter(|_| ms > 0) {
-            let after = self.rng.within(0, 400);
+            let within = if self.rng.chance(50) { 20 } else { 400 };
+            let after = self.rng.within(0, within);
             let what = Fault::CutLink {
                 one: node,
                 other: heir,

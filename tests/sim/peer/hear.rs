@@ -243,6 +243,11 @@ impl World {
         if self.newest(node) <= has || self.makes(Mistake::MissedRecordsNotSent) {
             return;
         }
+        let late = self.makes(Mistake::TermPassedBeforeTheRecord);
+        if let Some(life) = self.nodes[node].life().filter(|_| late) {
+            let after = self.rng.within(100, 600);
+            return self.after(after, PeerEvent::RecordLate { to: other }.of(node, life));
+        }
         if let Some(record) = self.nodes[node].disk.record.clone() {
             self.send_on(node, other, conn, Message::Record(record));
         }

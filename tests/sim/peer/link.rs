@@ -6,7 +6,7 @@ use crate::event::Event;
 use validator_supervisor::engine::{Input, Observation};
 
 /// A sign of life comes several times within it.
-const LOST_AFTER_MS: u64 = 500;
+const LOST_AFTER_MS: u64 = 600;
 /// Between two calls to a node that does not answer.
 const CALL_EVERY_MS: u64 = 100;
 
@@ -64,10 +64,12 @@ impl World {
             takes += self.rng.within(20, 400);
         }
         let cable = self.cable(from, to);
-        let last = &mut cable.arrives[usize::from(from > to)];
-        let after_all = if conn == cable.conn { *last } else { 0 };
-        let at = (now.max(cable.cut) + takes).max(after_all);
-        *last = at;
+        let mut at = now.max(cable.cut) + takes;
+        if conn == cable.conn {
+            let last = &mut cable.arrives[usize::from(from > to)];
+            at = at.max(*last);
+            *last = at;
+        }
         let after = at - now;
         self.after(
             after,
@@ -175,6 +177,7 @@ impl World {
 
     pub(super) fn link_down(&mut self, node: usize, from: usize, why: &str) {
         let (name, life) = (self.name(from), self.nodes[node].life());
+        self.believe_lost(node, from);
         let Some(peer) = self.peer_mut(node) else {
             return;
         };
@@ -187,7 +190,6 @@ impl World {
         other.member = None;
         peer.pact.lost(&name, why);
         self.note(|| format!("    n{node} does not hear n{from}: {why}"));
-        self.believe_lost(node, from);
         if let Some(life) = life {
             let input = Input::Observed(Observation::PeerGone(name));
             self.after(0, Event::Tell { node, life, input });

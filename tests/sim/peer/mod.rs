@@ -24,7 +24,7 @@ use validator_supervisor::engine::values::{NodeName, OpId, Role, Term};
 use validator_supervisor::engine::{AuthorityNews, GateFacts, Input, Observation, PeerFacts};
 
 /// Between two signs of life.
-const WORD_MS: u64 = 100;
+const WORD_MS: u64 = 150;
 /// How long an heir that is there has the first word.
 const HEIR_FIRST_MS: u64 = 1_500;
 
@@ -57,8 +57,8 @@ pub(crate) struct Peer {
     commits: BTreeMap<u64, Commit>,
     /// By a mistake: the final record is thought to be with the others.
     is_sealed: bool,
-    /// By a mistake: it goes on as if it had named no heir.
-    resumes: bool,
+    /// By a mistake: it passed its term on then, and takes it back where the heir is slow.
+    passed_at: Option<u64>,
 }
 
 /// Another node, as it is seen from one.
@@ -169,7 +169,7 @@ impl World {
             asking: None,
             commits: BTreeMap::new(),
             is_sealed: false,
-            resumes: false,
+            passed_at: None,
         };
         if let Some(sup) = &mut self.nodes[node].sup {
             sup.peer = Some(peer);
@@ -189,7 +189,7 @@ impl World {
             PeerEvent::Written { id } => self.written(node, id),
             PeerEvent::InstallAgain { op, since } => self.install_sealed(node, op, since),
             PeerEvent::KeepLate { record } => self.nodes[node].disk.keep(Some(record)),
-            PeerEvent::RecordLate { to } => self.bring_all_up_to_date(node, Some(to)),
+            PeerEvent::RecordLate { to } => self.record_follows(node, to),
         }
         self.peer_changed(node);
     }
@@ -266,6 +266,9 @@ impl World {
     fn holder(&self, node: usize) -> Option<Option<NodeName>> {
         let peer = self.peer(node)?;
         let ballot = peer.pact.ballot();
+        if self.takes_back(node) {
+            return Some(None);
+        }
         let believes_silence = self.makes(Mistake::SilenceTakenForDeath);
         let is_silent = |of: &NodeName| {
             let other = peer.others.get(&self.index(of));
@@ -277,7 +280,7 @@ impl World {
         {
             return Some(Some(holder.clone()));
         }
-        if peer.pact.is_entitled() || peer.resumes || believes_silence {
+        if peer.pact.is_entitled() || believes_silence {
             return Some(None);
         }
         if let Some(heir) = &ballot.heir {
@@ -289,6 +292,16 @@ impl World {
             }
         }
         peer.others.values().all(Other::is_there).then_some(None)
+    }
+
+    /// By a mistake: a handover that takes long is given up by one side alone.
+    fn takes_back(&self, node: usize) -> bool {
+        let Some(peer) = self.peer(node) else {
+            return false;
+        };
+        let mut members = peer.others.values().filter_map(|other| other.member);
+        let is_late = peer.passed_at.is_some_and(|at| at + 800 < self.now);
+        is_late && !members.any(|member| member.active_term.is_some())
     }
 
     /// What a node says of itself.
@@ -376,6 +389,15 @@ impl World {
             .collect();
         for input in facts {
             self.after(0, Event::Tell { node, life, input });
+        }
+    }
+
+    /// By a mistake: only now, and only where there still is a link.
+    fn record_follows(&mut self, node: usize, to: usize) {
+        let link = self.other_mut(node, to).and_then(|other| other.link);
+        let record = self.nodes[node].disk.record.clone();
+        if let (Some(conn), Some(record)) = (link, record) {
+            self.send_on(node, to, conn, Message::Record(record));
         }
     }
 

@@ -14,7 +14,7 @@ use validator_supervisor::engine::values::{Identity, NodeName, OpId, Term};
 /// How long a wish may take: less than a step of the engine.
 const WISH_MS: u64 = 350;
 /// The clock of the operators, at the beginning of a run.
-const UNIX_MS: u64 = 1_000_000;
+pub(super) const UNIX_MS: u64 = 1_000_000;
 
 impl World {
     pub(crate) fn ask_peers(&mut self, node: usize, op: OpId, wish: Wish) {
@@ -103,8 +103,8 @@ impl World {
 
     fn ask_for_term(&mut self, node: usize, regardless: bool) -> Result<Waits, Outcome> {
         let regardless = regardless && self.may_be_passed_over(node);
-        let careless = self.makes(Mistake::SilenceTakenForDeath)
-            || self.peer(node).is_some_and(|peer| peer.resumes);
+        let takes_back = self.takes_back(node);
+        let careless = self.makes(Mistake::SilenceTakenForDeath) || takes_back;
         let (now, record) = (self.now, self.newest(node));
         let names: Vec<NodeName> = (0..self.nodes.len()).map(|at| self.name(at)).collect();
         let Some(peer) = self.peer_mut(node) else {
@@ -114,8 +114,13 @@ impl World {
             .others
             .iter()
             .map(|(other, known)| (names[*other].clone(), known.is_there()))
-            .filter(|(_, there)| *there || !careless)
+            .filter(|(_, there)| (*there && !takes_back) || !careless)
             .collect();
+        if takes_back {
+            let own = Ballot::held(peer.pact.ballot().term, &names[node]);
+            peer.pact.keep(own.ended_for(None));
+            peer.pact.take();
+        }
         let claims = peer
             .others
             .values()
@@ -132,7 +137,9 @@ impl World {
             Barred::Away(away) => Outcome::Unsafe(format!("{away:?} cannot be reached")),
         })?;
         let there = peer.others.iter().filter(|(_, other)| other.is_there());
-        let of: Vec<(usize, Option<u64>)> = there.map(|(at, other)| (*at, other.link)).collect();
+        let mut of: Vec<(usize, Option<u64>)> =
+            there.map(|(at, other)| (*at, other.link)).collect();
+        of.retain(|_| !takes_back);
         if of.len() + 1 < names.len() {
             let how = if regardless {
                 "asked regardless"
@@ -146,7 +153,8 @@ impl World {
                 self.send_on(node, *other, *conn, Message::Ask { term, record });
             }
         }
-        let of = of.into_iter().map(|(at, _)| at).collect();
+        let of: Vec<usize> = of.into_iter().map(|(at, _)| at).collect();
+        self.cut_at_ask(node, &of);
         Ok(Waits::Promises { term, of })
     }
 
@@ -166,7 +174,7 @@ impl World {
         }
         if let Some(peer) = self.peer_mut(node) {
             peer.pact.take();
-            peer.resumes = false;
+            peer.passed_at = None;
             peer.is_sealed = false;
         }
         self.judge_taken(node, term, of);
@@ -252,10 +260,7 @@ impl World {
         hands_over: bool,
     ) -> Result<(), Outcome> {
         self.judge_end(node);
-        let late = self.makes(Mistake::TermPassedBeforeTheRecord);
-        if !late {
-            self.bring_all_up_to_date(node, None);
-        }
+        self.bring_all_up_to_date(node);
         let name = heir.map(|heir| self.name(heir));
         let Some(peer) = self.peer_mut(node) else {
             return Err(Outcome::Failed("no process".into()));
@@ -264,15 +269,12 @@ impl World {
         if self.keep(node, ended).is_err() {
             return Err(Outcome::Failed("the ballot cannot be kept".into()));
         }
-        let resumes = self.makes(Mistake::BothResumeAfterAFailedHandover);
+        let takes_back = self.makes(Mistake::BothResumeAfterAFailedHandover) && hands_over;
+        let passed_at = takes_back.then_some(self.now);
         if let Some(peer) = self.peer_mut(node) {
-            peer.resumes = resumes && hands_over;
+            peer.passed_at = passed_at;
         }
         self.tell_end(node, heir, hands_over);
-        if late && let (Some(heir), Some(life)) = (heir, self.nodes[node].life()) {
-            let after = self.rng.within(100, 600);
-            self.after(after, PeerEvent::RecordLate { to: heir }.of(node, life));
-        }
         self.tell_holder(node);
         self.cut_at_end(node, heir);
         Ok(())
@@ -292,14 +294,12 @@ impl World {
         }
     }
 
-    /// The newest record to all, or to one.
-    pub(super) fn bring_all_up_to_date(&mut self, node: usize, only: Option<usize>) {
+    pub(super) fn bring_all_up_to_date(&mut self, node: usize) {
         let Some(peer) = self.peer(node).filter(|peer| !peer.is_sealed) else {
             return;
         };
         let others = peer.others.iter();
         let has: Vec<(usize, Option<u64>, Option<Place>)> = others
-            .filter(|(other, _)| only.is_none_or(|only| only == **other))
             .map(|(other, known)| (*other, known.link, known.record))
             .collect();
         for (other, link, record) in has {

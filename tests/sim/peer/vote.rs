@@ -1,6 +1,7 @@
 //! The path of a vote: its record to the other nodes and to this disk, at once; then it waits for the slowest that is in step.
 
 use super::message::{Message, Place};
+use super::term::UNIX_MS;
 use super::{Commit, Other, Purpose, World};
 use crate::event::{Event, PeerEvent};
 use crate::mistake::Mistake;
@@ -218,6 +219,9 @@ impl World {
         if counted.is_empty() {
             self.tally.count("votes alone");
         }
+        if record.mark.term.0 > UNIX_MS {
+            self.tally.count("votes after a node was passed over");
+        }
         let others = (0..self.nodes.len()).filter(|other| *other != node);
         let without = others.filter(|other| !counted.contains(other));
         self.peers.lacking = without.collect();
@@ -236,7 +240,7 @@ impl World {
         if !demotes || !self.makes(Mistake::RecordSentBeforeTheMute) {
             return;
         }
-        self.bring_all_up_to_date(node, None);
+        self.bring_all_up_to_date(node);
         if let Some(peer) = self.peer_mut(node) {
             peer.is_sealed = true;
         }
