@@ -124,7 +124,7 @@ impl Pact {
         }
     }
 
-    /// Begins to ask for a term above `seen`. `others` says of every other node whether it is there. Those that are not may be dead
+    /// Begins to ask for a term above `seen`, the highest that this node knows of. `others` says of every other node whether it is there. Those that are not may be dead
     /// ([`Self::bury`]), or an operator's word stands for all of them, `regardless`. A term that passes over a node is at least
     /// `unix_ms`, the time: one may have been taken there that nobody here has heard of, and the later of two is to be above the
     /// earlier one.
@@ -152,7 +152,8 @@ impl Pact {
             nodes.map(|(name, _)| name.clone()).collect::<Vec<_>>()
         };
         let mut away = named(false);
-        let passes_over = !away.is_empty() && !self.is_entitled();
+        let is_entitled = self.is_entitled() && seen <= self.ballot.term;
+        let passes_over = !away.is_empty() && !is_entitled;
         away.retain(|node| !self.dead.contains(node));
         if passes_over && !away.is_empty() && !regardless {
             return Err(Barred::Away(away));
@@ -264,13 +265,14 @@ impl Pact {
         self.ballot.ended_for(heir)
     }
 
-    /// What a process before this one held, and nobody has the right to: whoever is there may have it.
+    /// What a process before this one held, and nobody has the right to: whoever is there may have it. `others` says of every other
+    /// node whether it is there, and so has said what it has promised.
     #[must_use]
-    pub fn is_left_over(&self) -> bool {
+    pub fn is_left_over(&self, mut others: impl Iterator<Item = bool>) -> bool {
         let ballot = &self.ballot;
         let was_held = ballot.is_of(&self.node) && !ballot.void;
         let is_left = was_held && ballot.ended && ballot.heir.is_none();
-        is_left && !self.holds && self.asking.is_none()
+        is_left && !self.holds && self.asking.is_none() && others.all(|there| there)
     }
 
     /// A ballot is on the disk. Says which term this node has lost by it.
@@ -356,6 +358,17 @@ mod tests {
         assert!(matches!(held, Err(Barred::Held { .. })), "it is there");
     }
 
+    /// Seed p335 of the simulation: `a` was passed over, hears of a record of `b`, and loses the link before it hears of its term.
+    #[test]
+    fn a_record_of_a_higher_term_ends_the_right_by_a_lower_one() {
+        let mut a = holder();
+        a.keep(a.end(None));
+        let apart = there(&[("b", false)]);
+        assert_eq!(a.clone().ask(&apart, Term(2), 0, false), Ok(Term(4)));
+        let away = a.ask(&apart, Term(1_001), 0, false);
+        assert_eq!(away, Err(Barred::Away(vec![node("b")])));
+    }
+
     #[test]
     fn a_holder_promises_nothing_and_loses_its_term_to_a_higher_one_alone() {
         let mut pact = holder();
@@ -384,13 +397,26 @@ mod tests {
     fn a_term_that_ended_without_an_heir_leaves_the_right_with_its_process() {
         let mut pact = holder();
         pact.keep(pact.end(None));
-        assert!(!pact.holds() && pact.is_entitled() && !pact.is_left_over());
+        assert!(!pact.holds() && pact.is_entitled() && !is_left_over(&pact));
         assert!(pact.asked(Term(3), &node("b"), |_| true).is_ok());
         let mut named = holder();
         named.keep(named.end(Some(node("b"))));
         assert!(!named.is_entitled());
         let again = Pact::begin(node("a"), holder().ballot());
-        assert!(again.is_left_over() && !again.is_entitled());
+        assert!(is_left_over(&again) && !again.is_entitled());
+    }
+
+    fn is_left_over(pact: &Pact) -> bool {
+        pact.is_left_over([true, true].into_iter())
+    }
+
+    /// `a` held a term and was off, and an operator had `c` take the next one, which `b` has not heard of: as the heir of `a`, `b`
+    /// would vote without what `c` has voted (simulation, seed p1958).
+    #[test]
+    fn what_was_held_is_given_away_only_where_all_others_are_heard() {
+        let a = Pact::begin(node("a"), holder().ballot());
+        assert!(is_left_over(&a));
+        assert!(!a.is_left_over([true, false].into_iter()));
     }
 
     /// Of three nodes `c` ends its term and keeps the right. `a` asks both others, `b` promises, and the link to `c` is lost. What
@@ -414,8 +440,8 @@ mod tests {
         a.lost(&node("c"), "the link is lost");
         assert!(a.conclude().is_err());
         a.keep(a.hear(b.ballot(), &node("b")).expect("a ballot"));
-        assert!(!a.is_left_over() && !a.is_entitled());
-        assert!(!Pact::begin(node("a"), a.ballot()).is_left_over());
+        assert!(!is_left_over(&a) && !a.is_entitled());
+        assert!(!is_left_over(&Pact::begin(node("a"), a.ballot())));
         assert!(c.is_entitled(), "it has not heard of it");
     }
 

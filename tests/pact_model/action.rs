@@ -355,9 +355,14 @@ impl World {
                 self.tell_others(node);
             }
         }
-        let left = self
-            .process(node)
-            .filter(|process| process.pact.is_left_over());
+        let left = self.process(node).filter(|process| {
+            let others = (0..self.nodes.len()).filter(|other| *other != node);
+            let there = |other: usize| {
+                let heard = process.hears.get(&other);
+                heard.is_some_and(|other| other.claimed)
+            };
+            process.pact.is_left_over(others.map(there))
+        });
         if let Some(named) = left.map(|process| process.pact.end(Some(name(from)))) {
             self.bring_up_to_date(node, from, record);
             self.keep(node, named);

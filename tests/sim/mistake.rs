@@ -52,6 +52,8 @@ pub(crate) enum Mistake {
     HigherRecordTakenForAnAnswer,
     /// What was promised to a node that never took it is given on by it.
     PromiseTakenForLeftOver,
+    /// What an earlier process held is given to a node before all others are heard.
+    GivenAwayUnheard,
     /// A promise is given and not written.
     PromiseNotOnTheDisk,
     /// A holder promises a term to another node, and goes on.
@@ -91,7 +93,7 @@ impl Mistake {
     ];
 
     /// Those to find among nodes that have nobody above them.
-    pub(crate) const AMONG_PEERS: [Self; 23] = [
+    pub(crate) const AMONG_PEERS: [Self; 24] = [
         Self::RecordSentBeforeTheMute,
         Self::TermPassedBeforeTheRecord,
         Self::BothResumeAfterAFailedHandover,
@@ -99,6 +101,7 @@ impl Mistake {
         Self::KeptUnderAnOldPromise,
         Self::HigherRecordTakenForAnAnswer,
         Self::PromiseTakenForLeftOver,
+        Self::GivenAwayUnheard,
         Self::PromiseNotOnTheDisk,
         Self::PromisedWhileHolding,
         Self::RightOutlivesItsProcess,

@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use super::link::{Link, LinkError};
 use super::message::{Answered, Asked, Claim, Hello, Message, Place, Refused, State, VERSION};
-use super::node::{Inner, Node};
+use super::node::{Inner, Node, Other};
 use crate::authority::news::{News, Part};
 use crate::authority::stored::StoredRecord;
 use crate::engine::AuthorityNews;
@@ -171,9 +171,12 @@ impl Node {
         self.name_heir(state, from, link)
     }
 
-    /// What this node held before its process started again is for whoever is there.
+    /// What this node held before its process started again is for whoever is there, once all are.
     fn name_heir(&self, state: &mut Inner, heir: &NodeName, link: &Link) -> Result<(), LinkError> {
-        if !state.pact.is_left_over() {
+        if !state
+            .pact
+            .is_left_over(state.others.values().map(Other::is_there))
+        {
             return Ok(());
         }
         let has = state.others.get(heir).and_then(|other| other.record);

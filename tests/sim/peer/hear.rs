@@ -72,12 +72,17 @@ impl World {
         self.name_heir(node, from, conn)
     }
 
-    /// What this node held before its process started again is for whoever is there.
+    /// What this node held before its process started again is for whoever is there, once all are.
     fn name_heir(&mut self, node: usize, heir: usize, conn: u64) -> Result<(), ()> {
         let name = self.name(heir);
-        let Some(peer) = self.peer(node).filter(|peer| peer.pact.is_left_over()) else {
+        let hasty = self.makes(Mistake::GivenAwayUnheard);
+        let Some(peer) = self.peer(node) else {
             return Ok(());
         };
+        let there = peer.others.values().map(|other| other.is_there() || hasty);
+        if !peer.pact.is_left_over(there) {
+            return Ok(());
+        }
         let has = peer.others.get(&heir).and_then(|other| other.record);
         let named = peer.pact.end(Some(name));
         self.bring_up_to_date(node, heir, conn, has);
