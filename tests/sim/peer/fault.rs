@@ -20,7 +20,7 @@ impl World {
     pub(crate) fn any_fault_of_peers(&mut self, node: usize, ms: u64) -> Fault {
         let count = self.nodes.len();
         let other = (node + self.rng.within(1, count as u64 - 1) as usize) % count;
-        match self.rng.within(0, 14) {
+        match self.rng.within(0, 16) {
             0..=2 => Fault::CutLink {
                 one: node,
                 other,
@@ -44,10 +44,13 @@ impl World {
                 ms,
             },
             9 => Fault::CutAtEnd { node, ms },
-            10 | 11 => Fault::EndsAlone { node, ms },
-            12 if count == 2 => Fault::TakenForDead {
+            10..=12 if count == 2 => Fault::TakenForDead {
                 node,
                 ms: ms + 7_000,
+            },
+            10..=13 => Fault::EndsAlone {
+                node,
+                ms: ms + 2_000,
             },
             _ => Fault::CutLink {
                 one: node,
@@ -102,11 +105,11 @@ impl World {
         for after in [5_600, 6_500, 7_400] {
             self.after(after, Event::Fault(Fault::PassOver { node: other }));
         }
-        if self.rng.chance(70) {
+        if self.rng.chance(80) {
             let what = Fault::SlowLink {
                 one: node,
                 other,
-                ms: 4_000,
+                ms: 6_000,
             };
             self.after(ms - 100, Event::Fault(what));
         }

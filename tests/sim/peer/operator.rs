@@ -41,7 +41,9 @@ impl World {
             return true;
         }
         let harmless = self.nodes.len() == 2 && away.iter().all(|at| self.nodes[*at].holds_on_loss);
-        self.peers.is_risked |= harmless;
+        if harmless && !std::mem::replace(&mut self.peers.is_risked, true) {
+            self.tally.count("worlds with a living node passed over");
+        }
         harmless
     }
 }
