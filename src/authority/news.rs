@@ -73,9 +73,9 @@ pub struct Member {
     /// And the node that hands over to restart its validator then.
     #[serde(default)]
     pub relieves: bool,
-    /// How often it has started its validator.
-    #[serde(default)]
-    pub starts: u64,
+    /// When it started its validator last, in milliseconds of Unix time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validator_since_unix_ms: Option<u64>,
     /// The version of its validator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,

@@ -113,9 +113,9 @@ pub struct PeerStatus {
     /// Version of its validator.
     #[serde(default)]
     pub version: Option<String>,
-    /// How often its supervisor has started its validator.
+    /// When its validator was started.
     #[serde(default)]
-    pub starts: Option<u64>,
+    pub validator_since: Option<Timestamp>,
     /// Votes wait for its disk to have their record; null where the record is not kept by peers.
     #[serde(default)]
     pub in_step: Option<bool>,

@@ -159,7 +159,7 @@ fn a_status_has_every_field_and_null_for_what_is_unknown() {
             slots_behind: None,
             record_slot: None,
             version: None,
-            starts: None,
+            validator_since: None,
             in_step: None,
             seen_ms: None,
             paused_until: None,
@@ -178,7 +178,7 @@ fn a_status_has_every_field_and_null_for_what_is_unknown() {
             "validator": {"client": null, "version": null, "pid": null, "identity": null, "healthy": null,
                 "slot": null, "slots_behind": null, "rpc_trouble": null, "restarts": 0},
             "peers": [{"node": "ams-1", "role": null, "healthy": null, "slots_behind": null,
-                "record_slot": null, "version": null, "starts": null, "in_step": null, "seen_ms": null, "paused_until": null}],
+                "record_slot": null, "version": null, "validator_since": null, "in_step": null, "seen_ms": null, "paused_until": null}],
             "paused_until": null, "next_leader_slot": null,
         })
     );

@@ -44,6 +44,7 @@ use tokio::sync::{mpsc, watch};
 use crate::authority::Authority;
 use crate::config::{Config, FromCommandLine};
 use crate::ctl::server::Replies;
+use crate::ctl::time::Timestamp;
 use crate::engine::values::{RecordMark, RequestId, Role, Term};
 use crate::engine::{Engine, GateFacts, Input, Violation};
 use crate::probe::validator::{Facts, Profile};
@@ -128,8 +129,8 @@ struct Daemon {
     profile: Profile,
     reason: String,
     restarts: u64,
-    /// How often the validator was started, for whatever reason.
-    starts: u64,
+    /// When the validator was started last.
+    validator_since: Option<Timestamp>,
     /// The slot of a vote whose commit was not settled at the first try, until a commit is.
     unsettled: Option<u64>,
     told_ready: bool,

@@ -13,6 +13,7 @@ use super::event::Event;
 use super::preflight::without_file_capabilities;
 use super::{Daemon, clock, install, service};
 use crate::authority::{Authority, CommitError, Fault};
+use crate::ctl::time::Timestamp;
 use crate::ctl::wire::Reply;
 use crate::engine::values::{Identity, OpId, RecordKind, RecordMark, Role, Term};
 use crate::engine::{Effect, Exit, Input, Outcome};
@@ -180,7 +181,7 @@ impl Daemon {
                     // It may vote before the engine has the gate opened.
                     gate.hold();
                 }
-                self.starts += 1;
+                self.validator_since = Some(Timestamp::now());
                 let pid = process.pid().as_raw();
                 tracing::info!(
                     EVENT = "child-started",

@@ -35,7 +35,7 @@ use crate::ctl::http;
 use crate::ctl::server::{self, Limits};
 use crate::ctl::socket::{self, SocketFile};
 use crate::engine::values::NodeName;
-use crate::engine::{Engine, GateFacts, Memory, Setup, Timing};
+use crate::engine::{Engine, Fence, GateFacts, Memory, Setup, Timing};
 use crate::probe::validator::Profile;
 use crate::validator::gate::{Meter, Reports};
 use crate::validator::identity_link_watch::IdentityLinkWatch;
@@ -207,7 +207,7 @@ fn build(
         profile: Profile::default(),
         reason: "The supervisor has started.".into(),
         restarts: 0,
-        starts: 0,
+        validator_since: None,
         unsettled: None,
         told_ready: false,
         told_stuck: false,
@@ -331,7 +331,7 @@ pub(super) fn setup(config: &Config, authority: &Authority, rank: u32) -> Setup 
         authority: authority.traits(),
         automatic: config.failover.mode == FailoverMode::Auto,
         rank,
-        fence_ms: fence_ms(config),
+        fence: fence(config),
         timing: Timing {
             step_ms: 5_000,
             promote_ms: 30_000,
@@ -365,11 +365,16 @@ pub(super) fn setup(config: &Config, authority: &Authority, rank: u32) -> Setup 
     }
 }
 
-/// By when the fence command has ended, run once for each other node, and the engine has heard of it.
-fn fence_ms(config: &Config) -> Option<u64> {
+/// The command with the time it may take, run once for each other node.
+fn fence(config: &Config) -> Option<Fence> {
     let peer = config.peer.as_ref()?;
     let within_ms = peer.fence.as_ref()?.within.as_millis() as u64;
-    Some(within_ms.saturating_mul(peer.nodes.len() as u64) + 1_000)
+    let others = peer.nodes.iter().map(|node| node.name.clone());
+    let nodes = others.chain([config.node.clone()]).map(NodeName).collect();
+    Some(Fence {
+        within_ms: within_ms.saturating_mul(peer.nodes.len() as u64) + 1_000,
+        nodes,
+    })
 }
 
 /// No core file of ours, and no debugger of another user: they would hold the staked key. The validator is not affected.

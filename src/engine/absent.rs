@@ -2,11 +2,14 @@
 //!
 //! A dead node and a cut cable look alike, so silence alone is no reason. What is asked for besides: this process has heard the holder
 //! before, the chain can be read, and it has shown no new vote of the identity for a while. Only the command's success then
-//! counts as the holder's death; the record here is compared with the chain all the same.
+//! counts as the holder's death. Two that would end each other take turns, in an order that needs no word between them.
+//!
+//! A holder that has voted on alone had records that nobody else has: what the chain shows of its votes is compared with the
+//! record here, and with the time since which it is gone.
 
 use super::effect::Effect;
-use super::state::{Holder, PromoteStep, Stage};
-use super::values::{Millis, NodeName, Verdict};
+use super::state::{Fencing, Holder, PromoteStep, RecordDurable, Stage};
+use super::values::{Millis, NodeName, PromoteFlags, RecordKind, Verdict};
 use super::{Engine, Reason};
 
 impl Engine {
@@ -20,7 +23,7 @@ impl Engine {
     /// When the holder, which is gone, is to be ended by the fence command.
     pub(super) fn fence_deadline(&self) -> Option<(Millis, Reason)> {
         let gone_at = self.holder_gone_at()?;
-        let fence_ms = self.setup.fence_ms?;
+        let fence = self.setup.fence.as_ref()?;
         let told = !self.setup.automatic && self.told_of_absence == Some(gone_at);
         let timing = &self.setup.timing;
         let own = self.own.as_ref()?;
@@ -28,15 +31,26 @@ impl Engine {
         if told || own.at.since(read_at) > timing.stale_ms || self.isolated_since.is_some() {
             return None;
         }
-        let quiet_since = gone_at.max(self.chain.moved);
-        let turn_ms =
-            u64::from(self.setup.rank).saturating_mul(fence_ms.saturating_add(timing.promote_ms));
+        let last_gone = self.absent.values().copied().max();
+        let quiet_since = gone_at
+            .max(self.chain.moved)
+            .max(last_gone.unwrap_or(gone_at));
+        let turn_ms = fence.within_ms.saturating_add(timing.promote_ms);
         let earliest = self.entered.at.max(self.retry_at.unwrap_or_default());
         let at = quiet_since
             .plus(timing.chain_quiet_ms)
-            .plus(turn_ms)
+            .plus(turn_ms.saturating_mul(self.turn()))
             .max(earliest);
         Some((at, Reason::Takeover))
+    }
+
+    /// How many others go before this node. One that held the term last lets the one go first that may not have heard of its
+    /// end: to each of the two, the other is the holder.
+    fn turn(&self) -> u64 {
+        let nodes = self.setup.fence.iter().flat_map(|fence| &fence.nodes);
+        let is_holder = |node: &NodeName| matches!(&self.holder, Holder::Node(of) if of == node);
+        let before = nodes.filter(|node| **node < self.setup.node && !is_holder(node));
+        before.count() as u64 + u64::from(self.held_last)
     }
 
     /// Since when the holder, another node that was heard before, is gone.
@@ -51,19 +65,93 @@ impl Engine {
     pub(super) fn term_is_unsafe(&mut self, now: Millis, why: &str) {
         self.claimed = false;
         self.failure.0 = Verdict::Unsafe;
-        let Stage::Promoting(promotion) = &mut self.stage else {
-            return;
+        let may = match &self.stage {
+            Stage::Promoting(promotion) => promotion.fencing == Fencing::May,
+            _ => false,
         };
-        let (Some(fence_ms), false) = (self.setup.fence_ms, promotion.fences) else {
+        let (Some(fence), true) = (&self.setup.fence, may) else {
             return self.refused(now, why);
         };
-        promotion.fences = true;
-        if let Some(votes) = self.votes_still_come(now) {
-            return self.refused(now, &votes);
+        let until = now.plus(fence.within_ms);
+        let gone_at = self.holder_gone_at();
+        let against = self.against_fence(now);
+        if let Stage::Promoting(promotion) = &mut self.stage {
+            promotion.fencing = match against {
+                Some(_) => Fencing::No,
+                None => Fencing::Did { gone_at },
+            };
+        }
+        if let Some(against) = against {
+            let text = format!("{why}; the fence command is not run: {against}");
+            return self.refused(now, &text);
         }
         self.set_promote(PromoteStep::Fence);
         self.progress("running the fence command, to end what cannot be reached");
         self.ask(now, |op| Effect::FencePeers { op });
-        self.await_outcome_until(now.plus(fence_ms));
+        self.await_outcome_until(until);
+    }
+
+    /// Why nothing may be ended now, though an operator or this node's own turn wants it.
+    fn against_fence(&self, now: Millis) -> Option<String> {
+        let quiet_ms = self.setup.timing.chain_quiet_ms;
+        if let Some(votes) = self.votes_still_come(now) {
+            return Some(votes);
+        }
+        if self.seen_lately(now).is_none() {
+            return Some(
+                "the votes on the chain cannot be read: look at the validator's RPC and cluster.rpc"
+                    .into(),
+            );
+        }
+        if self.isolated_since.is_some() {
+            return Some("this node looks cut off itself".into());
+        }
+        let (node, gone_at) = self.absent.iter().max_by_key(|(_, at)| **at)?;
+        let gone_ms = now.since(*gone_at);
+        (gone_ms < quiet_ms).then(|| {
+            format!(
+                "{node} was heard {gone_ms} ms ago, and has to be silent for {} s",
+                quiet_ms / 1000
+            )
+        })
+    }
+
+    /// Why the record here may lack votes of a holder that was ended by the fence command: it may have voted on alone before. A tower
+    /// is compared with the chain; of a vote history is known only until when its votes came.
+    pub(super) fn voted_alone(
+        &self,
+        now: Millis,
+        flags: PromoteFlags,
+        fencing: Fencing,
+        durable: RecordDurable,
+    ) -> Option<String> {
+        let Fencing::Did { gone_at } = fencing else {
+            return None;
+        };
+        if flags.accept_double_vote_risk {
+            return None;
+        }
+        let flag = "where its votes are known to be in the record here, or long past, say `promote --accept-double-vote-risk`";
+        if self.seen_lately(now).is_none() {
+            return Some(format!(
+                "the chain's newest vote cannot be compared with the record here: the votes on the chain cannot be read; {flag}"
+            ));
+        }
+        if durable.0.is_none_or(|mark| mark.kind == RecordKind::Tower) {
+            return None;
+        }
+        let Some(gone_at) = gone_at else {
+            return Some(format!(
+                "the holder was never heard by this process, and may have voted on alone; {flag}"
+            ));
+        };
+        // What it had sent before shows a while later.
+        let alone_ms = self.chain.moved.since(gone_at);
+        (alone_ms > self.setup.timing.chain_quiet_ms).then(|| {
+            format!(
+                "the holder voted on for {} s after it was heard last, and the record here lacks those votes; {flag}",
+                alone_ms / 1000
+            )
+        })
     }
 }

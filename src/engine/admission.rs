@@ -59,6 +59,10 @@ impl Engine {
     fn admit_promote(&mut self, now: Millis, request: RequestId, flags: PromoteFlags) {
         match self.stage {
             Stage::Active(_) => self.answer(request, Verdict::Done, "this node votes already"),
+            Stage::Promoting(_) if self.may_be_passed_over(now, flags).is_err() => {
+                let why = self.may_be_passed_over(now, flags).err();
+                self.answer(request, Verdict::Refused, why.unwrap_or_default());
+            }
             Stage::Promoting(ref mut promotion) => {
                 promotion.flags.first_vote |= flags.first_vote;
                 promotion.flags.accept_double_vote_risk |= flags.accept_double_vote_risk;
@@ -85,6 +89,11 @@ impl Engine {
 
     fn may_be_promoted(&self, now: Millis, flags: PromoteFlags) -> Result<(), String> {
         self.fit(now)?;
+        self.may_be_passed_over(now, flags)
+    }
+
+    /// Where an operator's word stands for that of nodes that cannot be asked, none of them may show by its votes that it lives.
+    fn may_be_passed_over(&self, now: Millis, flags: PromoteFlags) -> Result<(), String> {
         let authority = self.setup.authority;
         let passes_over = flags.accept_double_vote_risk && !authority.alone && !authority.leased;
         match self.votes_still_come(now).filter(|_| passes_over) {

@@ -89,7 +89,7 @@ impl Engine {
         last_slot(durable).is_none() || self.seen_lately(now).is_some()
     }
 
-    fn seen_lately(&self, now: Millis) -> Option<u64> {
+    pub(super) fn seen_lately(&self, now: Millis) -> Option<u64> {
         let (slot, at) = self.chain.seen?;
         (now.since(at) <= self.setup.timing.stale_ms).then_some(slot)
     }

@@ -9,7 +9,8 @@
 use super::effect::Effect;
 use super::input::{Exit, Outcome};
 use super::state::{
-    Carry, Child, End, Launch, Pause, PromoteStep, Promotion, RecordDurable, Stage, TermHeld,
+    Carry, Child, End, Fencing, Launch, Pause, PromoteStep, Promotion, RecordDurable, Stage,
+    TermHeld,
 };
 use super::table::Cause;
 use super::values::{Identity, Millis, PromoteFlags, Role, Term, Verdict};
@@ -380,7 +381,7 @@ impl Engine {
             flags: PromoteFlags::default(),
             passed_by: None,
             step: PromoteStep::AwaitFirstVote,
-            fences: true,
+            fencing: Fencing::No,
             late: 0,
         };
         self.enter(now, Stage::Promoting(promotion), Cause::ChildUpHolding, "");

@@ -54,7 +54,7 @@ pub use effect::Effect;
 pub use explain::Explanation;
 pub use input::{AuthorityNews, Exit, GateFacts, Input, Leads, Observation, Outcome, PeerFacts};
 pub use invariants::Violation;
-pub use setup::{AuthorityTraits, Setup, Timing};
+pub use setup::{AuthorityTraits, Fence, Setup, Timing};
 
 use state::{
     Chain, Child, Entered, Gate, Handed, Hold, Holder, Launch, OwnView, PeerView, Planned, Stage,
@@ -149,6 +149,8 @@ pub struct Engine {
     paused_until: Option<Millis>,
     own: Option<OwnView>,
     peers: BTreeMap<NodeName, PeerView>,
+    /// This node held the term last, as far as it knows: it has seen nobody vote since.
+    held_last: bool,
     /// Those that were heard, and are gone, since then.
     absent: BTreeMap<NodeName, Millis>,
     chain: Chain,
@@ -220,6 +222,7 @@ impl Engine {
             paused_until: None,
             own: None,
             peers: BTreeMap::new(),
+            held_last: false,
             absent: BTreeMap::new(),
             chain: Chain::default(),
             isolated_since: None,

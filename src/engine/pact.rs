@@ -16,6 +16,8 @@ pub struct Pact {
     /// This process has taken the term of the ballot, and the right to the next one is still here.
     holds: bool,
     asking: Option<Asking>,
+    /// The heir of the ballot was named by an earlier process of this node.
+    heir_is_old: bool,
     /// Those that were proven dead, and have not been met since. Like a right, a proof never outlives the process that has it.
     dead: BTreeSet<NodeName>,
 }
@@ -45,13 +47,26 @@ impl Pact {
     /// caller keeps it before anything else.
     #[must_use]
     pub fn begin(node: NodeName, found: &Ballot) -> Self {
+        let ballot = found.after_restart(&node);
         Self {
-            ballot: found.after_restart(&node),
+            heir_is_old: ballot.is_of(&node) && ballot.heir.is_some(),
+            ballot,
             node,
             holds: false,
             asking: None,
             dead: BTreeSet::new(),
         }
+    }
+
+    /// The ballot as the other nodes are told of it. `others` says of each whether it is there, and so has said what it has
+    /// promised. An heir that an earlier process of this node has named may be a new process by now, and one that is away may have
+    /// been given a term since: it is named again only where all are there.
+    #[must_use]
+    pub fn told(&self, mut others: impl Iterator<Item = bool>) -> Ballot {
+        if self.heir_is_old && !others.all(|there| there) {
+            return self.ballot.ended_for(None);
+        }
+        self.ballot.clone()
     }
 
     #[must_use]
@@ -174,8 +189,8 @@ impl Pact {
     fn own_term(&self, others: &BTreeMap<NodeName, bool>, least: u64) -> Term {
         let place = others.keys().filter(|other| **other < self.node).count() as u64;
         let count = others.len() as u64 + 1;
-        let over = (least + count - place) % count;
-        Term(least + if over == 0 { 0 } else { count - over })
+        let over = (least % count + count - place) % count;
+        Term(least.saturating_add(if over == 0 { 0 } else { count - over }))
     }
 
     /// `from` has the promise on its disk.
@@ -248,8 +263,6 @@ impl Pact {
                 self.ballot.term
             ));
         }
-        // What was held here ends with it, and is not lost.
-        self.holds = false;
         Ok(Ballot::held(term, &self.node))
     }
 
@@ -278,8 +291,11 @@ impl Pact {
     /// A ballot is on the disk. Says which term this node has lost by it.
     pub fn keep(&mut self, ballot: Ballot) -> Option<Term> {
         let stays = ballot.term == self.ballot.term && ballot.is_of(&self.node);
-        let lost = (self.holds && !stays).then_some(self.ballot.term);
+        // One that this node is about to take ends what it held, which is not lost.
+        let is_next = ballot.is_of(&self.node) && !ballot.void;
+        let lost = (self.holds && !stays && !is_next).then_some(self.ballot.term);
         self.holds &= stays && ballot.heir.is_none();
+        self.heir_is_old &= ballot == self.ballot;
         self.ballot = ballot;
         lost
     }
@@ -412,6 +428,17 @@ mod tests {
 
     /// `a` held a term and was off, and an operator had `c` take the next one, which `b` has not heard of: as the heir of `a`, `b`
     /// would vote without what `c` has voted (simulation, seed p1958).
+    #[test]
+    fn an_heir_of_an_earlier_process_is_named_again_only_where_all_others_are_heard() {
+        let mut named = holder();
+        named.keep(named.end(Some(node("c"))));
+        assert_eq!(named.told([false, true].into_iter()).heir, Some(node("c")));
+        let again = Pact::begin(node("a"), named.ballot());
+        assert_eq!(again.ballot().heir, Some(node("c")), "it stays on the disk");
+        assert_eq!(again.told([false, true].into_iter()).heir, None);
+        assert_eq!(again.told([true, true].into_iter()).heir, Some(node("c")));
+    }
+
     #[test]
     fn what_was_held_is_given_away_only_where_all_others_are_heard() {
         let a = Pact::begin(node("a"), holder().ballot());

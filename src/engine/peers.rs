@@ -24,6 +24,7 @@ impl Engine {
             active_term,
         };
         self.absent.remove(&node);
+        self.held_last &= active_term.is_none();
         self.peers.insert(node.clone(), view);
         self.see_successor_vote(now);
         if let (Some(theirs), Some(ours)) = (active_term, self.term())

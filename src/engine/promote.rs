@@ -5,7 +5,7 @@
 
 use super::effect::Effect;
 use super::input::Outcome;
-use super::state::{PromoteStep, Promotion, RecordDurable, Stage, Tenure, TermHeld, Then};
+use super::state::{Fencing, PromoteStep, Promotion, RecordDurable, Stage, Tenure, TermHeld, Then};
 use super::table::Cause;
 use super::values::{Identity, Millis, NodeName, PromoteFlags, Verdict};
 use super::{Engine, Reason};
@@ -23,6 +23,12 @@ impl Engine {
         passed_by: Option<NodeName>,
     ) {
         let step = PromoteStep::AwaitEarlierSwitch;
+        let is_wanted = matches!(cause, Cause::HolderSilent | Cause::OperatorPromoted);
+        let fencing = if is_wanted && !flags.accept_double_vote_risk {
+            Fencing::May
+        } else {
+            Fencing::No
+        };
         self.failure = (Verdict::Refused, String::new());
         self.overrule_demotions();
         self.returning = None;
@@ -32,7 +38,7 @@ impl Engine {
                 flags,
                 passed_by,
                 step,
-                fences: flags.accept_double_vote_risk,
+                fencing,
                 late: 0,
             }),
             cause,
@@ -181,7 +187,10 @@ impl Engine {
                 "the record on this disk is older than the authority's",
             );
         }
-        let flags = promotion.flags;
+        let (flags, fencing) = (promotion.flags, promotion.fencing);
+        if let Some(why) = self.voted_alone(now, flags, fencing, durable) {
+            return self.promotion_needs_a_flag(now, why);
+        }
         if let Some(why) = self.beyond_record(now, flags, durable) {
             return self.promotion_needs_a_flag(now, why);
         }

@@ -1,6 +1,7 @@
 //! What the engine is told once, before anything happens.
 
 use super::values::NodeName;
+use std::collections::BTreeSet;
 
 /// The constants of one run, and of one reload.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -11,9 +12,18 @@ pub struct Setup {
     pub automatic: bool,
     /// Place among the standbys: 0 takes over first.
     pub rank: u32,
-    /// By when the command has ended that ends nodes out of reach, in milliseconds; `None`: there is none.
-    pub fence_ms: Option<u64>,
+    /// The command that ends nodes out of reach; `None`: there is none.
+    pub fence: Option<Fence>,
     pub timing: Timing,
+}
+
+/// A command that ends nodes out of reach.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Fence {
+    /// By when it has ended, for all of them.
+    pub within_ms: u64,
+    /// All nodes of the configuration. In the order of their names they take turns, whoever of them is heard.
+    pub nodes: BTreeSet<NodeName>,
 }
 
 /// What the protocol of an authority makes possible.

@@ -112,10 +112,21 @@ pub(super) struct Promotion {
     /// The node that passed the term, and gets it back if this fails.
     pub(super) passed_by: Option<NodeName>,
     pub(super) step: PromoteStep,
-    /// The fence command was asked for, or is not to be: once is enough.
-    pub(super) fences: bool,
+    pub(super) fencing: Fencing,
     /// How often its first vote was reported late.
     pub(super) late: u32,
+}
+
+/// Whether a promotion may end nodes that cannot be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Fencing {
+    /// It may not, or has tried.
+    No,
+    May,
+    /// It did; the holder before was gone since then, where that is known.
+    Did {
+        gone_at: Option<Millis>,
+    },
 }
 
 /// What the chain shows of the identity's votes, and what of it is accounted for.

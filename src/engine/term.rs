@@ -62,6 +62,7 @@ impl Engine {
             told
         };
         self.claimed = true;
+        self.held_last = true;
         self.hold = Some(Hold {
             term,
             lease_until,

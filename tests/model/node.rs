@@ -257,7 +257,7 @@ pub(crate) fn setup(node: usize) -> Setup {
         },
         automatic: true,
         rank: 0,
-        fence_ms: None,
+        fence: None,
         timing,
     }
 }

@@ -259,7 +259,7 @@ impl World {
             }
             let word = self
                 .process(from)
-                .map(|process| Claim::from(process.pact.ballot()));
+                .map(|process| Claim::from(&self.told(process)));
             if let Some(word) = word {
                 self.send(from, to, Message::State(word));
             }
@@ -359,7 +359,7 @@ impl World {
             let others = (0..self.nodes.len()).filter(|other| *other != node);
             let there = |other: usize| {
                 let heard = process.hears.get(&other);
-                heard.is_some_and(|other| other.claimed)
+                heard.is_some_and(|other| other.claimed) || self.makes(Mistake::LeftOverGivenAway)
             };
             process.pact.is_left_over(others.map(there))
         });
@@ -372,13 +372,16 @@ impl World {
 
     fn hear_commit(&mut self, from: usize, node: usize, place: Place) {
         let early = self.makes(Mistake::AckBeforeTheDisk);
-        let Some(process) = self.process_mut(node) else {
+        let Some(process) = self.process(node) else {
             return;
         };
         if !process.pact.has_promised(Term(place.0), &name(from)) {
-            let claim = Claim::from(process.pact.ballot());
+            let claim = Claim::from(&self.told(process));
             return self.send(node, from, Message::State(claim));
         }
+        let Some(process) = self.process_mut(node) else {
+            return;
+        };
         if early {
             process.unwritten = process.unwritten.max(Some(place));
             return self.send(node, from, Message::Kept(place));

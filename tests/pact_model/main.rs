@@ -23,11 +23,12 @@ use stateright::{Checker, HasDiscoveries, Model, Path, Property};
 use world::{Action, World};
 
 /// Whatever the machine, each within seconds.
-const QUICK: [Bound; 4] = [
+const QUICK: [Bound; 5] = [
     Bound::new(2, 1, 2, 3),
     Bound::new(2, 1, 2, 3).alone(),
     Bound::new(2, 2, 2, 2).alone(),
     Bound::new(3, 0, 1, 1).alone(),
+    Bound::new(3, 0, 2, 2),
 ];
 
 struct Agreement {

@@ -20,10 +20,12 @@ pub(crate) enum Mistake {
     TermTakenBeforeTheDisk,
     DeathBelieved,
     ProofKept,
+    LeftOverGivenAway,
+    HeirNamedAnew,
 }
 
 impl Mistake {
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::EndedBeforeTheRecord,
         Self::HolderKeepsTheRight,
         Self::RightKeptAfterAPromise,
@@ -40,6 +42,8 @@ impl Mistake {
         Self::TermTakenBeforeTheDisk,
         Self::DeathBelieved,
         Self::ProofKept,
+        Self::LeftOverGivenAway,
+        Self::HeirNamedAnew,
     ];
 
     /// What is wrong.
@@ -66,6 +70,10 @@ impl Mistake {
             Self::VoteAfterTheEnd => "a vote that waited leaves after its term was ended",
             Self::TermTakenBeforeTheDisk => "a term is used before the ballot is on the disk",
             Self::DeathBelieved => "a node that is not heard is taken for dead",
+            Self::LeftOverGivenAway => {
+                "what an earlier process held is given to the first node that is heard"
+            }
+            Self::HeirNamedAnew => "an heir that an earlier process named is named again at once",
             Self::ProofKept => "the proof of a death counts on when the node is back",
         }
     }
@@ -86,6 +94,8 @@ impl Mistake {
                 Bound::new(2, 2, 3, 2)
             }
             Self::ProofKept => Bound::new(2, 1, 3, 2),
+            Self::LeftOverGivenAway => Bound::new(3, 0, 2, 2),
+            Self::HeirNamedAnew => Bound::new(3, 0, 2, 3),
             _ => Bound::new(2, 2, 3, 3).alone(),
         }
     }

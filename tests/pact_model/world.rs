@@ -246,10 +246,19 @@ impl World {
         let Some(process) = self.process(node) else {
             return;
         };
-        let word = Message::State(Claim::from(process.pact.ballot()));
+        let word = Message::State(Claim::from(&self.told(process)));
         for other in self.heard_by(node) {
             self.send(node, other, word.clone());
         }
+    }
+
+    /// What a process tells of its ballot: it knows of those that it hears whether they are there.
+    pub(crate) fn told(&self, process: &Process) -> Ballot {
+        let away = self.nodes.len() - 1 - process.hears.len();
+        let there = process.hears.values().map(|other| other.claimed);
+        let again = self.makes(Mistake::HeirNamedAnew);
+        let others = there.chain((0..away).map(|_| again));
+        process.pact.told(others)
     }
 
     pub(crate) fn bring_up_to_date(&mut self, node: usize, other: usize, has: Place) {

@@ -66,7 +66,7 @@ impl Node {
             authority: authority.traits(),
             automatic: true,
             rank: index as u32,
-            fence_ms: None,
+            fence: None,
             timing,
         };
         Self {

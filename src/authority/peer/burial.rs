@@ -17,7 +17,10 @@ impl Node {
     /// The other nodes that are out of reach.
     pub(super) fn absent(&self) -> Vec<Absent> {
         let state = self.state();
-        let absent = state.others.iter().filter(|(_, other)| !other.is_there());
+        let absent = state
+            .others
+            .iter()
+            .filter(|(_, other)| other.link.is_none());
         absent
             .map(|(name, other)| Absent {
                 node: name.clone(),
@@ -32,7 +35,7 @@ impl Node {
     pub(super) fn bury(&self, absent: &Absent) -> bool {
         let mut state = self.state();
         let other = state.others.get(&absent.node);
-        let still = other.is_some_and(|other| other.met == absent.met);
+        let still = other.is_some_and(|other| other.link.is_none() && other.met == absent.met);
         if still {
             state.pact.bury(absent.node.clone());
         }

@@ -195,6 +195,7 @@ impl Node {
         from: &NodeName,
         claim: &Claim,
     ) -> Result<(), LinkError> {
+        reachable(claim.term)?;
         if let Some(next) = state.pact.hear(&claim.ballot(), from) {
             self.keep(state, next)?;
         }
@@ -221,7 +222,7 @@ impl Node {
         record: &StoredRecord,
     ) -> Result<(), LinkError> {
         if !state.pact.has_promised(record.mark.term, from) {
-            link.send(&Message::Fenced(Claim::from(state.pact.ballot())))?;
+            link.send(&Message::Fenced(state.claim()))?;
             return Ok(());
         }
         self.keep_record(record)?;
@@ -229,6 +230,7 @@ impl Node {
     }
 
     fn keep_record(&self, record: &StoredRecord) -> Result<(), LinkError> {
+        reachable(record.mark.term.0)?;
         if record.identity != self.identity {
             return Err(LinkError::Unfit(format!(
                 "it sends a record of {}",
@@ -272,14 +274,16 @@ impl Node {
         };
         match state.pact.asked(term, from, is_there) {
             Ok(promised) => {
-                let _ = self.bring_up_to_date(link, asked.record);
+                if self.bring_up_to_date(link, asked.record).is_err() {
+                    return Ok(());
+                }
                 self.keep(state, promised)?;
                 link.send(&Message::Promised(Answered { term: asked.term }))?;
             }
             Err(why) => link.send(&Message::Refused(Refused {
                 term: asked.term,
                 why,
-                claim: Claim::from(state.pact.ballot()),
+                claim: state.claim(),
             }))?,
         }
         Ok(())
@@ -295,4 +299,16 @@ impl Node {
         state.pact.refused(Term(refused.term), refused.why);
         Ok(())
     }
+}
+
+/// Terms grow by ones, or to the time in milliseconds. One near the end of the numbers would be the last for ever.
+const TERM_MAX: u64 = 1 << 53;
+
+fn reachable(term: u64) -> Result<(), LinkError> {
+    if term <= TERM_MAX {
+        return Ok(());
+    }
+    Err(LinkError::Unfit(format!(
+        "it names term {term}, which no node can have reached: its ballot or its record is damaged"
+    )))
 }

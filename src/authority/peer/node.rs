@@ -247,7 +247,7 @@ impl Node {
     /// What this node says of itself.
     pub(super) fn word(&self, state: &Inner) -> State {
         State {
-            claim: Claim::from(state.pact.ballot()),
+            claim: state.claim(),
             member: self.member().0.clone(),
             hands_over: false,
             asks: false,
@@ -300,10 +300,11 @@ impl Node {
         if self.newest() <= has {
             return Ok(());
         }
-        let record = self
-            .record
-            .read()
-            .map_err(|error| Fault::Refused(error.to_string()))?;
+        let record = self.record.read().map_err(|error| {
+            // Without the record it must hear nothing that rests on its having it.
+            link.close();
+            Fault::Refused(error.to_string())
+        })?;
         if let Some(record) = record {
             let sent = link.send(&Message::Record(record));
             sent.map_err(|error| Fault::Unknown(error.to_string()))?;
@@ -347,6 +348,12 @@ impl Other {
 }
 
 impl Inner {
+    /// What the others are told of this node's ballot.
+    pub(super) fn claim(&self) -> Claim {
+        let there = self.others.values().map(Other::is_there);
+        Claim::from(&self.pact.told(there))
+    }
+
     /// The links of all that are there.
     pub(super) fn links(&self) -> Vec<(NodeName, Arc<Link>)> {
         let links = self.others.iter();

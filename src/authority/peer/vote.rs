@@ -27,15 +27,12 @@ impl Node {
         };
         // One form for all disks.
         let form = stored::record_form(mark, &self.identity, bytes);
-        for link in &links {
-            // One that fails ends, and its reader says so.
-            let _ = link.send_written(|out| message::write_commit(out, &form));
-        }
+        links.iter().for_each(|link| send(link, &form));
         let here = self.record.write_form(mark, &form);
         here.map_err(|error| {
             CommitError::Unsettled(format!("{}: {error}", self.record.path().display()))
         })?;
-        self.await_others(mark, until)
+        self.await_others(mark, &form, links, until)
     }
 
     fn expect_term(&self, state: &Inner, mark: RecordMark) -> Result<(), CommitError> {
@@ -53,7 +50,13 @@ impl Node {
         )))
     }
 
-    fn await_others(&self, mark: RecordMark, until: Instant) -> Result<(), CommitError> {
+    fn await_others(
+        &self,
+        mark: RecordMark,
+        form: &[u8],
+        mut sent: Vec<Arc<Link>>,
+        until: Instant,
+    ) -> Result<(), CommitError> {
         let place = Place::from(mark);
         let mut state = self.state();
         loop {
@@ -61,6 +64,13 @@ impl Node {
             let late = late(&state, place);
             if late.is_empty() {
                 break;
+            }
+            for (_, link) in &late {
+                // One that came up meanwhile.
+                if !sent.iter().any(|sent| Arc::ptr_eq(sent, link)) {
+                    send(link, form);
+                    sent.push(Arc::clone(link));
+                }
             }
             if Instant::now() >= until {
                 for (name, link) in late {
@@ -88,6 +98,11 @@ impl Node {
         }
         Ok(())
     }
+}
+
+fn send(link: &Link, form: &[u8]) {
+    // One that fails ends, and its reader says so.
+    let _ = link.send_written(|out| message::write_commit(out, form));
 }
 
 /// Also of those that are being brought up to date: they miss nothing then.

@@ -17,6 +17,7 @@ use super::link::Woken;
 use super::output::{Output, stdout_fd};
 use super::{Client, ClientError, Outcome, show};
 use crate::ctl::status::{PeerStatus, Status};
+use crate::ctl::time::Timestamp;
 use crate::ctl::wire::{Reply, Request};
 use crate::engine::values::Role;
 
@@ -71,8 +72,8 @@ struct Pair {
     other: String,
     /// This node voted.
     voted: bool,
-    /// How often the other node had started its validator.
-    other_starts: u64,
+    /// When the other node had started its validator.
+    other_since: Timestamp,
 }
 
 impl Pair {
@@ -111,7 +112,7 @@ impl Pair {
                 return Err(format!("{node} is paused: `supervisor ctl resume` there"));
             }
         }
-        let other_starts = other.starts.ok_or_else(|| {
+        let other_since = other.validator_since.ok_or_else(|| {
             format!(
                 "{} runs an older supervisor: install the same release",
                 other.node
@@ -121,7 +122,7 @@ impl Pair {
             this: status.node.clone(),
             other: other.node.clone(),
             voted,
-            other_starts,
+            other_since,
         })
     }
 
@@ -152,8 +153,8 @@ impl Pair {
         other.role == Some(Role::Standby)
             && other.healthy == Some(true)
             && other
-                .starts
-                .is_some_and(|starts| starts != self.other_starts)
+                .validator_since
+                .is_some_and(|since| since != self.other_since)
     }
 }
 

@@ -9,7 +9,10 @@ const UNREACHABLE: &str = "b cannot be reached";
 fn armed() -> Setup {
     let mut setup = setup(false);
     setup.authority.leased = false;
-    setup.fence_ms = Some(10_000);
+    setup.fence = Some(crate::engine::Fence {
+        within_ms: 10_000,
+        nodes: ["a", "b"].map(name).into(),
+    });
     setup
 }
 
@@ -96,7 +99,7 @@ fn while_it_votes_or_the_chain_is_dark_or_it_was_never_heard_nothing_is_ended() 
 #[test]
 fn without_a_command_or_where_an_operator_decides_nothing_is_ended() {
     let mut none = standby(Setup {
-        fence_ms: None,
+        fence: None,
         ..armed()
     });
     goes(&mut none);
@@ -171,10 +174,91 @@ fn an_operator_who_promotes_has_it_run_once_and_is_told_what_it_said() {
 
 #[test]
 fn of_several_standbys_one_ends_the_holder_and_the_others_leave_it_the_time() {
-    let mut rig = standby(Setup { rank: 1, ..armed() });
+    let mut setup = armed();
+    setup.node = name("c");
+    let mut fence = setup.fence.clone().expect("a command");
+    fence.nodes = ["a", "b", "c"].map(name).into();
+    setup.fence = Some(fence);
+    // Whoever of them is heard: `a` is before `c`, and `b` is the holder.
+    let mut rig = standby(setup);
     goes(&mut rig);
     let early = seconds(&mut rig, 18, |_| Some(90));
     assert!(early.is_empty(), "{early:?}");
     let late = seconds(&mut rig, 3, |_| Some(90));
     assert_eq!(late[0], "standby -> promoting: holder-silent");
+}
+
+/// A term that was passed, and the cable cut before the word of it came: to each of the two the other is the holder.
+#[test]
+fn the_one_that_held_the_term_last_lets_the_other_one_go_first() {
+    let mut rig = standby(armed());
+    rig.engine.held_last = true;
+    goes(&mut rig);
+    let early = seconds(&mut rig, 18, |_| Some(90));
+    assert!(early.is_empty(), "{early:?}");
+    let mut seen = standby(armed());
+    seen.engine.held_last = true;
+    seen.peer_votes("b", 9);
+    goes(&mut seen);
+    let begun = seconds(&mut seen, 9, |_| Some(90));
+    assert_eq!(begun.len(), 2, "it has seen the other one vote: {begun:?}");
+}
+
+#[test]
+fn nothing_is_ended_because_nobody_holds_the_term() {
+    let mut rig = standby(armed());
+    rig.nobody_holds();
+    let begun = seconds(&mut rig, 2, |_| Some(90));
+    assert_eq!(begun, ["standby -> promoting: holder-gone", "acquire"]);
+    let refused = unsafe_to(&mut rig);
+    assert_eq!(refused, ["promoting -> standby: promotion-refused"]);
+}
+
+#[test]
+fn an_operator_is_told_why_nothing_is_ended() {
+    let why = |rig: &mut Rig| {
+        rig.ask(1, PROMOTE);
+        unsafe_to(rig);
+        rig.engine.failure.1.clone()
+    };
+    let mut dark = Rig::standby(false);
+    dark.engine.setup = armed();
+    assert!(why(&mut dark).contains("the votes on the chain cannot be read"));
+    let mut lately = standby(armed());
+    seconds(&mut lately, 7, |_| Some(90));
+    goes(&mut lately);
+    lately.reads_well();
+    lately.feed(Input::Observed(Observation::ChainVote { slot: 90 }));
+    let text = why(&mut lately);
+    assert!(
+        text.contains("b was heard 0 ms ago, and has to be silent for 5 s"),
+        "{text}"
+    );
+}
+
+/// Of a vote history the chain does not tell whether it is the newest.
+#[test]
+fn a_holder_that_has_voted_on_alone_is_not_followed_without_an_operator() {
+    let followed = |alone_for: u64| {
+        let mut rig = standby(armed());
+        seconds(&mut rig, 2, |_| Some(90));
+        goes(&mut rig);
+        let newest = |second: u64| Some(90 + second.min(alone_for));
+        seconds(&mut rig, 30, newest);
+        assert_eq!(rig.engine.role(), Role::Promoting);
+        unsafe_to(&mut rig);
+        rig.done();
+        rig.held(9);
+        let history = RecordMark {
+            kind: RecordKind::VoteHistory,
+            ..mark(6, 40, 90)
+        };
+        rig.tell(Outcome::Durable(Some(history)))
+    };
+    assert_eq!(followed(3), ["open gate 9"], "on their way when it died");
+    let alone = followed(12);
+    assert_eq!(
+        alone[1], "promoting -> demoting: promotion-failed",
+        "{alone:?}"
+    );
 }

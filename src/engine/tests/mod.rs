@@ -78,7 +78,7 @@ pub(super) fn setup(alone: bool) -> Setup {
         authority,
         automatic: true,
         rank: 0,
-        fence_ms: None,
+        fence: None,
         timing,
     }
 }

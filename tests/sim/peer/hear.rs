@@ -127,7 +127,7 @@ impl World {
             return Ok(());
         };
         if !peer.pact.has_promised(term, &name) && !self.makes(Mistake::KeptUnderAnOldPromise) {
-            let ballot = peer.pact.ballot().clone();
+            let ballot = peer.ballot_told();
             self.tally.count("commits fenced");
             self.send_on(node, from, conn, Message::Fenced(ballot));
             return Ok(());
@@ -219,7 +219,7 @@ impl World {
             }
             asked => asked,
         };
-        let ballot = peer.pact.ballot().clone();
+        let ballot = peer.ballot_told();
         match asked {
             Ok(promised) => {
                 self.bring_up_to_date(node, from, conn, record);

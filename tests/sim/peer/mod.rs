@@ -115,6 +115,13 @@ enum Purpose {
     },
 }
 
+impl Peer {
+    /// Its ballot as the others are told of it.
+    fn ballot_told(&self) -> Ballot {
+        self.pact.told(self.others.values().map(Other::is_there))
+    }
+}
+
 impl Other {
     /// It can be asked: it has said what it has promised, and is heard.
     fn is_there(&self) -> bool {
@@ -345,7 +352,7 @@ impl World {
     fn word(&self, node: usize) -> Option<State> {
         let peer = self.peer(node)?;
         Some(State {
-            ballot: peer.pact.ballot().clone(),
+            ballot: peer.ballot_told(),
             member: peer.member?,
             hands_over: false,
             asks: false,
@@ -377,6 +384,7 @@ impl World {
             priority: 0,
             active_term,
             asks,
+            relieves: false,
         }))
     }
 

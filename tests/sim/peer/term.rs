@@ -129,9 +129,7 @@ impl World {
             .map(|ballot| ballot.term)
             .chain(record.map(|(term, _)| Term(term)));
         let seen = seen.max().unwrap_or_default();
-        let asked = peer
-            .pact
-            .ask(&others, seen, regardless.then_some(UNIX_MS + now));
+        let asked = peer.pact.ask(&others, seen, UNIX_MS + now, regardless);
         let term = asked.map_err(|barred| match barred {
             Barred::Held { by, term } => Outcome::Refused(format!("{by} holds term {term}")),
             Barred::Away(away) => Outcome::Unsafe(format!("{away:?} cannot be reached")),

@@ -10,7 +10,7 @@ fn peer(role: Option<Role>, starts: u64) -> PeerStatus {
         slots_behind: Some(0),
         record_slot: None,
         version: None,
-        starts: Some(starts),
+        validator_since: Some(Timestamp::from_unix_ms(starts)),
         in_step: None,
         seen_ms: Some(10),
         paused_until: None,
@@ -51,7 +51,10 @@ fn begin(role: Role, other: PeerStatus) -> Result<Pair, String> {
 #[test]
 fn it_begins_with_one_that_votes_and_one_that_stands_by_and_nothing_else() {
     let pair = begin(Role::Active, peer(Some(Role::Standby), 3)).unwrap();
-    assert_eq!((pair.voted, pair.other_starts), (true, 3));
+    assert_eq!(
+        (pair.voted, pair.other_since),
+        (true, Timestamp::from_unix_ms(3))
+    );
     assert!(
         !begin(Role::Standby, peer(Some(Role::Active), 3))
             .unwrap()
