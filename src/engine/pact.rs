@@ -33,6 +33,15 @@ struct Asking {
     refused: Option<String>,
 }
 
+/// How much of another node is heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Presence {
+    Away,
+    /// It is there, and has not said yet what it has promised.
+    Met,
+    There,
+}
+
 /// Why no term is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Barred {
@@ -40,6 +49,8 @@ pub enum Barred {
     Held { by: NodeName, term: Term },
     /// These cannot be asked, and this node has no right to do without them.
     Away(Vec<NodeName>),
+    /// These are there, and can be asked in a moment. No word stands for them.
+    Met(Vec<NodeName>),
 }
 
 impl Pact {
@@ -139,10 +150,10 @@ impl Pact {
         }
     }
 
-    /// Begins to ask for a term above `seen`, the highest that this node knows of. `others` says of every other node whether it is there. Those that are not may be dead
-    /// ([`Self::bury`]), or an operator's word stands for all of them, `regardless`. A term that passes over a node is at least
-    /// `unix_ms`, the time: one may have been taken there that nobody here has heard of, and the later of two is to be above the
-    /// earlier one.
+    /// Begins to ask for a term above `seen`, the highest that this node knows of. `others` says of every other node how much of it is
+    /// heard. Those that are away may be dead ([`Self::bury`]), or an operator's word stands for all of them, `regardless`. A term that
+    /// passes over a node is at least `unix_ms`, the time: one may have been taken there that nobody here has heard of, and the later
+    /// of two is to be above the earlier one.
     ///
     /// Each node takes terms of its own, those that leave its place among all nodes when divided by their number.
     ///
@@ -150,23 +161,27 @@ impl Pact {
     /// The reason not to.
     pub fn ask(
         &mut self,
-        others: &BTreeMap<NodeName, bool>,
+        others: &BTreeMap<NodeName, Presence>,
         seen: Term,
         unix_ms: u64,
         regardless: bool,
     ) -> Result<Term, Barred> {
         let holder = self.ballot.holder.as_ref().filter(|_| !self.ballot.ended);
-        if let Some(by) = holder.filter(|by| others.get(*by) == Some(&true)) {
+        if let Some(by) = holder.filter(|by| others.get(*by) == Some(&Presence::There)) {
             return Err(Barred::Held {
                 by: by.clone(),
                 term: self.ballot.term,
             });
         }
-        let named = |is_there: bool| {
-            let nodes = others.iter().filter(move |(_, there)| **there == is_there);
+        let named = |presence: Presence| {
+            let nodes = others.iter().filter(move |(_, of)| **of == presence);
             nodes.map(|(name, _)| name.clone()).collect::<Vec<_>>()
         };
-        let mut away = named(false);
+        let met = named(Presence::Met);
+        if !met.is_empty() {
+            return Err(Barred::Met(met));
+        }
+        let mut away = named(Presence::Away);
         let is_entitled = self.is_entitled() && seen <= self.ballot.term;
         let passes_over = !away.is_empty() && !is_entitled;
         away.retain(|node| !self.dead.contains(node));
@@ -179,14 +194,14 @@ impl Pact {
         self.asking = Some(Asking {
             term,
             under: self.ballot.clone(),
-            open: named(true),
+            open: named(Presence::There),
             refused: None,
         });
         Ok(term)
     }
 
     /// The lowest of this node's own terms that is not below `least`.
-    fn own_term(&self, others: &BTreeMap<NodeName, bool>, least: u64) -> Term {
+    fn own_term(&self, others: &BTreeMap<NodeName, Presence>, least: u64) -> Term {
         let place = others.keys().filter(|other| **other < self.node).count() as u64;
         let count = others.len() as u64 + 1;
         let over = (least % count + count - place) % count;
@@ -309,8 +324,24 @@ mod tests {
         NodeName(name.into())
     }
 
-    fn there(names: &[(&str, bool)]) -> BTreeMap<NodeName, bool> {
-        names.iter().map(|(name, is)| (node(name), *is)).collect()
+    fn there(names: &[(&str, bool)]) -> BTreeMap<NodeName, Presence> {
+        let presence = |is: bool| if is { Presence::There } else { Presence::Away };
+        let names = names.iter();
+        names
+            .map(|(name, is)| (node(name), presence(*is)))
+            .collect()
+    }
+
+    /// An operator's word, or a right, is not for one that has just come back (a trace of the model of three nodes).
+    #[test]
+    fn one_that_is_met_and_has_not_spoken_yet_is_not_passed_over() {
+        let mut pact = Pact::begin(node("a"), &Ballot::default());
+        let met = BTreeMap::from([(node("b"), Presence::Met)]);
+        let barred = Err(Barred::Met(vec![node("b")]));
+        assert_eq!(pact.ask(&met, Term(7), 1_000, true), barred);
+        let mut entitled = holder();
+        entitled.keep(entitled.end(None));
+        assert_eq!(entitled.ask(&met, Term(2), 1_000, false), barred);
     }
 
     /// `a`, which holds a term that `b` has promised.

@@ -4,7 +4,7 @@ use crate::mistake::Mistake;
 use crate::world::{Action, Claim, Message, Other, Place, Process, World, index, name};
 use std::collections::{BTreeMap, BTreeSet};
 use validator_supervisor::engine::ballot::Ballot;
-use validator_supervisor::engine::pact::Pact;
+use validator_supervisor::engine::pact::{Pact, Presence};
 use validator_supervisor::engine::values::Term;
 
 impl World {
@@ -95,6 +95,7 @@ impl World {
         let keeps =
             self.makes(Mistake::HolderKeepsTheRight) || self.makes(Mistake::RightKeptAfterAPromise);
         let restarted = self.makes(Mistake::RightKeptOverARestart);
+        let met_is_away = self.makes(Mistake::MetPassedOver);
         let count = self.nodes.len();
         let record = self.nodes[node].record;
         let taken = self.taken;
@@ -106,10 +107,15 @@ impl World {
         let others: BTreeMap<_, _> = (0..count)
             .filter(|other| *other != node)
             .map(|other| {
-                let heard = process.hears.get(&other);
-                (name(other), heard.is_some_and(|other| other.claimed))
+                let presence = match process.hears.get(&other) {
+                    None => Presence::Away,
+                    Some(heard) if heard.claimed => Presence::There,
+                    Some(_) if met_is_away => Presence::Away,
+                    Some(_) => Presence::Met,
+                };
+                (name(other), presence)
             })
-            .filter(|(_, there)| *there || !careless)
+            .filter(|(_, presence)| *presence != Presence::Away || !careless)
             .collect();
         let Ok(term) = process.pact.ask(&others, Term(record.0), time, regardless) else {
             return;
@@ -332,7 +338,6 @@ impl World {
     }
 
     fn hear_state(&mut self, from: usize, node: usize, claim: &Claim) {
-        let hearsay = self.makes(Mistake::HeirFromHearsay);
         let Some(process) = self.process_mut(node) else {
             return;
         };
@@ -340,11 +345,7 @@ impl World {
             other.claimed = true;
         }
         let theirs = claim.ballot();
-        let teller = match &theirs.holder {
-            Some(holder) if hearsay && index(holder) != node => holder.clone(),
-            _ => name(from),
-        };
-        let next = process.pact.hear(&theirs, &teller);
+        let next = process.pact.hear(&theirs, &name(from));
         let record = process
             .hears
             .get(&from)

@@ -10,8 +10,9 @@ pub(crate) struct Bound {
     pub(crate) asks: u8,
     /// A holder votes on without the others. Then nobody may take a term by the proof of its death: what it voted alone is lost.
     pub(crate) alone: bool,
-    /// When it begins, the first two nodes do not hear each other, and the second has missed a vote.
-    pub(crate) apart: bool,
+    /// When it begins, the first and the last of three nodes are off, and every cable is cut. The first one has ended its term; with
+    /// the last one as its heir, or without one.
+    pub(crate) off: Option<bool>,
 }
 
 impl Bound {
@@ -22,13 +23,13 @@ impl Bound {
             faults,
             asks,
             alone: false,
-            apart: false,
+            off: None,
         }
     }
 
-    pub(crate) const fn apart(self) -> Self {
+    pub(crate) const fn off(self, named: bool) -> Self {
         Self {
-            apart: true,
+            off: Some(named),
             ..self
         }
     }
@@ -50,7 +51,7 @@ impl Bound {
                 faults,
                 asks,
                 alone: alone == 1,
-                apart: false,
+                off: None,
             }),
             _ => None,
         }

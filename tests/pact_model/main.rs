@@ -23,12 +23,13 @@ use stateright::{Checker, HasDiscoveries, Model, Path, Property};
 use world::{Action, World};
 
 /// Whatever the machine, each within seconds.
-const QUICK: [Bound; 5] = [
+const QUICK: [Bound; 6] = [
     Bound::new(2, 1, 2, 3),
     Bound::new(2, 1, 2, 3).alone(),
     Bound::new(2, 2, 2, 2).alone(),
     Bound::new(3, 0, 1, 1).alone(),
-    Bound::new(3, 0, 2, 2),
+    Bound::new(3, 0, 0, 2).off(false),
+    Bound::new(3, 0, 0, 2).off(true),
 ];
 
 struct Agreement {

@@ -13,7 +13,6 @@ pub(crate) enum Mistake {
     RecordForgotten,
     AwayForgotten,
     LossTakenAsAPromise,
-    HeirFromHearsay,
     AckBeforeTheDisk,
     VoteBeforeTheAck,
     VoteAfterTheEnd,
@@ -22,6 +21,7 @@ pub(crate) enum Mistake {
     ProofKept,
     LeftOverGivenAway,
     HeirNamedAnew,
+    MetPassedOver,
 }
 
 impl Mistake {
@@ -35,7 +35,6 @@ impl Mistake {
         Self::RecordForgotten,
         Self::AwayForgotten,
         Self::LossTakenAsAPromise,
-        Self::HeirFromHearsay,
         Self::AckBeforeTheDisk,
         Self::VoteBeforeTheAck,
         Self::VoteAfterTheEnd,
@@ -44,6 +43,7 @@ impl Mistake {
         Self::ProofKept,
         Self::LeftOverGivenAway,
         Self::HeirNamedAnew,
+        Self::MetPassedOver,
     ];
 
     /// What is wrong.
@@ -64,7 +64,6 @@ impl Mistake {
             }
             Self::AwayForgotten => "a term is taken without a node that cannot be asked",
             Self::LossTakenAsAPromise => "a link that is lost counts as a promise",
-            Self::HeirFromHearsay => "an heir is believed from a node that is not the holder",
             Self::AckBeforeTheDisk => "a record is acknowledged before it is on the disk",
             Self::VoteBeforeTheAck => "a vote leaves before the other disk has its record",
             Self::VoteAfterTheEnd => "a vote that waited leaves after its term was ended",
@@ -73,6 +72,7 @@ impl Mistake {
             Self::LeftOverGivenAway => {
                 "what an earlier process held is given to the first node that is heard"
             }
+            Self::MetPassedOver => "a node that is there and has not spoken yet is passed over",
             Self::HeirNamedAnew => "an heir that an earlier process named is named again at once",
             Self::ProofKept => "the proof of a death counts on when the node is back",
         }
@@ -81,7 +81,6 @@ impl Mistake {
     /// The smallest bound that shows it.
     pub(crate) fn bound(self) -> Bound {
         match self {
-            Self::HeirFromHearsay => Bound::new(3, 0, 1, 2).alone().apart(),
             Self::PromisedBeforeTheDisk => Bound::new(2, 0, 3, 3).alone(),
             Self::EndedBeforeTheRecord => Bound::new(2, 2, 2, 2).alone(),
             Self::RecordForgotten => Bound::new(2, 1, 2, 2).alone(),
@@ -94,8 +93,9 @@ impl Mistake {
                 Bound::new(2, 2, 3, 2)
             }
             Self::ProofKept => Bound::new(2, 1, 3, 2),
-            Self::LeftOverGivenAway => Bound::new(3, 0, 2, 2),
-            Self::HeirNamedAnew => Bound::new(3, 0, 2, 3),
+            Self::LeftOverGivenAway => Bound::new(3, 0, 0, 2).off(false),
+            Self::MetPassedOver => Bound::new(3, 0, 0, 2).off(false),
+            Self::HeirNamedAnew => Bound::new(3, 0, 0, 2).off(true),
             _ => Bound::new(2, 2, 3, 3).alone(),
         }
     }

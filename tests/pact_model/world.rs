@@ -187,17 +187,15 @@ impl World {
             asks: 0,
             broken: None,
         };
-        if bound.apart {
-            world.whole.retain(|pair| *pair != (0, 1));
-            world.sent = (1, 2);
-            for node in &mut world.nodes {
-                node.record = world.sent;
+        if let Some(named) = bound.off {
+            world.whole.clear();
+            let ended = ballot.ended_for(named.then(|| name(2)));
+            for node in [0, 2] {
+                world.nodes[node].ballot = ended.clone();
+                world.nodes[node].process = None;
             }
-            world.nodes[1].record = record;
-            for (node, other) in [(0, 1), (1, 0)] {
-                if let Some(process) = world.process_mut(node) {
-                    process.hears.remove(&other);
-                }
+            if let Some(process) = world.process_mut(1) {
+                process.hears.clear();
             }
         }
         world
@@ -254,10 +252,12 @@ impl World {
 
     /// What a process tells of its ballot: it knows of those that it hears whether they are there.
     pub(crate) fn told(&self, process: &Process) -> Ballot {
+        if self.makes(Mistake::HeirNamedAnew) {
+            return process.pact.ballot().clone();
+        }
         let away = self.nodes.len() - 1 - process.hears.len();
         let there = process.hears.values().map(|other| other.claimed);
-        let again = self.makes(Mistake::HeirNamedAnew);
-        let others = there.chain((0..away).map(|_| again));
+        let others = there.chain((0..away).map(|_| false));
         process.pact.told(others)
     }
 

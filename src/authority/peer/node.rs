@@ -17,7 +17,7 @@ use crate::authority::record_file::RecordFile;
 use crate::config::PeerConfig;
 use crate::engine::AuthorityNews;
 use crate::engine::ballot::Ballot;
-use crate::engine::pact::Pact;
+use crate::engine::pact::{Pact, Presence};
 use crate::engine::values::NodeName;
 
 /// How long an heir that is there has the first word. A promotion takes less.
@@ -339,6 +339,14 @@ impl Other {
     /// It can be asked: it has said what it has promised, and is heard.
     pub(super) fn is_there(&self) -> bool {
         self.link.is_some() && self.claim.is_some()
+    }
+
+    pub(super) fn presence(&self) -> Presence {
+        match (&self.link, &self.claim) {
+            (None, _) => Presence::Away,
+            (Some(_), None) => Presence::Met,
+            (Some(_), Some(_)) => Presence::There,
+        }
     }
 
     /// It has said that it keeps this record.

@@ -21,7 +21,7 @@ impl Node {
         let mut state = self.state();
         let others = state.others.iter();
         let others = others
-            .map(|(name, other)| (name.clone(), other.is_there()))
+            .map(|(name, other)| (name.clone(), other.presence()))
             .collect();
         let seen = self.newest_term(&state);
         let asked = state.pact.ask(&others, seen, unix_ms(), regardless);
@@ -59,6 +59,12 @@ impl Node {
         let away = match barred {
             Barred::Held { by, term } => {
                 return Fault::Refused(format!("{by} holds term {term}"));
+            }
+            Barred::Met(met) => {
+                let met = names(&met);
+                return Fault::Refused(format!(
+                    "{met} is there again, and has not said yet what it has promised: ask again"
+                ));
             }
             Barred::Away(away) => away,
         };

@@ -19,7 +19,7 @@ use link::Cable;
 use message::{Member, Message, Place, State};
 use std::collections::{BTreeMap, VecDeque};
 use validator_supervisor::engine::ballot::Ballot;
-use validator_supervisor::engine::pact::Pact;
+use validator_supervisor::engine::pact::{Pact, Presence};
 use validator_supervisor::engine::values::{NodeName, OpId, Role, Term};
 use validator_supervisor::engine::{AuthorityNews, GateFacts, Input, Observation, PeerFacts};
 
@@ -126,6 +126,14 @@ impl Other {
     /// It can be asked: it has said what it has promised, and is heard.
     fn is_there(&self) -> bool {
         self.link.is_some() && self.claim.is_some()
+    }
+
+    fn presence(&self) -> Presence {
+        match (self.link, &self.claim) {
+            (None, _) => Presence::Away,
+            (Some(_), None) => Presence::Met,
+            (Some(_), Some(_)) => Presence::There,
+        }
     }
 
     /// It has said that it keeps this record. One of a higher term is no answer.

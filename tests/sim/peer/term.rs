@@ -8,7 +8,7 @@ use crate::mistake::Mistake;
 use std::collections::BTreeMap;
 use validator_supervisor::engine::Outcome;
 use validator_supervisor::engine::ballot::Ballot;
-use validator_supervisor::engine::pact::Barred;
+use validator_supervisor::engine::pact::{Barred, Presence};
 use validator_supervisor::engine::values::{Identity, NodeName, OpId, Term};
 
 /// How long a wish may take: less than a step of the engine.
@@ -110,11 +110,11 @@ impl World {
         let Some(peer) = self.peer_mut(node) else {
             return Err(Outcome::Failed("no process".into()));
         };
-        let others: BTreeMap<NodeName, bool> = peer
+        let others: BTreeMap<NodeName, Presence> = peer
             .others
             .iter()
-            .map(|(other, known)| (names[*other].clone(), known.is_there()))
-            .filter(|(_, there)| (*there && !takes_back) || !careless)
+            .map(|(other, known)| (names[*other].clone(), known.presence()))
+            .filter(|(_, presence)| (*presence == Presence::There && !takes_back) || !careless)
             .collect();
         if takes_back {
             let own = Ballot::held(peer.pact.ballot().term, &names[node]);
@@ -132,6 +132,7 @@ impl World {
         let asked = peer.pact.ask(&others, seen, UNIX_MS + now, regardless);
         let term = asked.map_err(|barred| match barred {
             Barred::Held { by, term } => Outcome::Refused(format!("{by} holds term {term}")),
+            Barred::Met(met) => Outcome::Refused(format!("{met:?} has not spoken yet")),
             Barred::Away(away) => Outcome::Unsafe(format!("{away:?} cannot be reached")),
         })?;
         let there = peer.others.iter().filter(|(_, other)| other.is_there());
