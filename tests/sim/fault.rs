@@ -132,6 +132,11 @@ pub(crate) enum Fault {
         node: usize,
         ms: u64,
     },
+    /// The holder hands over, and both nodes are off just then.
+    OffAtEnd {
+        node: usize,
+        ms: u64,
+    },
     /// When this node gives its term away next, the cable to the heir is cut.
     CutAtEnd {
         node: usize,
@@ -212,6 +217,10 @@ impl World {
 
     pub(crate) fn strike(&mut self, fault: Fault) {
         let now = self.now;
+        // What was to follow another fault is over as well.
+        if self.healed && !matches!(fault, Fault::Says { .. } | Fault::DiskWorks { .. }) {
+            return;
+        }
         match fault {
             Fault::ChildCrash { node } => {
                 if let Some(pid) = self.nodes[node].child.as_ref().map(|child| child.pid) {
@@ -272,6 +281,7 @@ impl World {
             Fault::PassOver { node } => self.pass_over(node),
             Fault::BackAndGone { one, other, ms } => self.back_and_gone(one, other, ms),
             Fault::EndsAlone { node, ms } => self.ends_alone(node, ms),
+            Fault::OffAtEnd { node, ms } => self.off_at_end(node, ms),
             Fault::CutAtEnd { node, ms } => self.nodes[node].trouble.cut_at_end = ms,
         }
     }
@@ -288,12 +298,6 @@ impl World {
     fn inform(&mut self, node: usize, input: Input) {
         if let Some(life) = self.nodes[node].life() {
             self.after(0, Event::Tell { node, life, input });
-        }
-    }
-
-    pub(crate) fn crash(&mut self, node: usize, orphan: bool) {
-        if let Some(life) = self.nodes[node].life() {
-            self.after(0, Event::SupDies { node, life, orphan });
         }
     }
 
@@ -331,48 +335,6 @@ impl World {
                 command: Command::Resume,
             }),
         );
-    }
-
-    /// Power lost: both processes are gone at once, and what was not synced may be, too.
-    fn machine_crashes(&mut self, node: usize, record_lost: bool) {
-        if self.authority == Authority::Peers {
-            self.nodes[node].trouble.off = self.now + 300;
-        }
-        self.crash(node, false);
-        self.nodes[node].child = None;
-        if record_lost {
-            let before = self.nodes[node].ledger_before.take();
-            self.nodes[node].ledger = before;
-        }
-    }
-
-    pub(crate) fn suspend(&mut self, node: usize, ms: u64) {
-        let until = self.now + ms;
-        let trouble = &mut self.nodes[node].trouble;
-        trouble.suspended = trouble.suspended.max(until);
-        trouble.resumed_at = trouble.suspended;
-    }
-
-    /// The event loop and the gate stop; the unit's watchdog ends both processes when that lasts.
-    fn hang(&mut self, node: usize, ms: u64) {
-        let now = self.now;
-        let trouble = &mut self.nodes[node].trouble;
-        if trouble.hung <= now {
-            trouble.unguarded_since = Some(now);
-        }
-        trouble.hung = trouble.hung.max(now + ms);
-        if ms > crate::world::WATCHDOG_MS
-            && let Some(life) = self.nodes[node].life()
-        {
-            self.after(
-                crate::world::WATCHDOG_MS,
-                Event::SupDies {
-                    node,
-                    life,
-                    orphan: false,
-                },
-            );
-        }
     }
 
     /// Everything works again, and operators take back what they said.

@@ -48,10 +48,6 @@ pub(crate) enum Mistake {
     KeptBeforeTheDisk,
     /// A record is acknowledged under a term that is not promised any more.
     KeptUnderAnOldPromise,
-    /// A node with a record of a higher term is thought to have the one that is being committed.
-    HigherRecordTakenForAnAnswer,
-    /// What was promised to a node that never took it is given on by it.
-    PromiseTakenForLeftOver,
     /// What an earlier process held is given to a node before all others are heard.
     GivenAwayUnheard,
     /// A promise is given and not written.
@@ -93,14 +89,12 @@ impl Mistake {
     ];
 
     /// Those to find among nodes that have nobody above them.
-    pub(crate) const AMONG_PEERS: [Self; 24] = [
+    pub(crate) const AMONG_PEERS: [Self; 20] = [
         Self::RecordSentBeforeTheMute,
         Self::TermPassedBeforeTheRecord,
         Self::BothResumeAfterAFailedHandover,
         Self::KeptBeforeTheDisk,
         Self::KeptUnderAnOldPromise,
-        Self::HigherRecordTakenForAnAnswer,
-        Self::PromiseTakenForLeftOver,
         Self::GivenAwayUnheard,
         Self::PromiseNotOnTheDisk,
         Self::PromisedWhileHolding,
@@ -114,8 +108,6 @@ impl Mistake {
         Self::InstallKeepsTheOldRecord,
         Self::DeathBelievedTooEarly,
         Self::MuteThatLies,
-        Self::MarkerOfTheWrongThread,
-        Self::GateOpensWhenTheSupervisorDies,
         Self::UnstakeThatLies,
         Self::StaleChildLeftAlone,
     ];

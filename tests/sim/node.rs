@@ -98,6 +98,7 @@ pub(crate) struct Trouble {
     pub(crate) stalled: u64,
     pub(crate) disk_slow: u64,
     pub(crate) cut_at_end: u64,
+    pub(crate) off_at_end: u64,
     pub(crate) cut_at_ask: Option<(usize, u64)>,
     /// The machine is switched off until then.
     pub(crate) off: u64,

@@ -167,12 +167,12 @@ impl World {
             Effect::SetIdentity { op, to, require } => {
                 self.ask_admin(node, life, op, Admin::Identity(to, require))
             }
+            Effect::Acquire { op, regardless } => {
+                self.ask_authority(node, op, Wish::Acquire { regardless })
+            }
             Effect::FencePeers { op } => {
                 let why = "there is no fence command".into();
                 self.done(node, life, op, 1, Outcome::Refused(why));
-            }
-            Effect::Acquire { op, regardless } => {
-                self.ask_authority(node, op, Wish::Acquire { regardless })
             }
             Effect::InstallRecord { op, .. } => self.install(node, life, op),
             Effect::OpenGate { op, term } => {

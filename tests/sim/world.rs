@@ -19,6 +19,8 @@ pub(crate) const HOLD_MAX_MS: u64 = 2500;
 /// When all faults are over, and how long the nodes then have.
 pub(crate) const HEALED_AT: u64 = 40_000;
 pub(crate) const SETTLE_MS: u64 = 60_000;
+/// So often validators may end in that time, for reasons of before.
+const DEATHS_MAX: u32 = 12;
 /// From a decision to kill until the kernel is done.
 pub(crate) const KILL_GRACE_MS: u64 = 150;
 
@@ -128,6 +130,12 @@ impl World {
             }
             if self.healed && self.settled() {
                 return Ok(());
+            }
+            if self.deaths_since_heal > DEATHS_MAX {
+                return Err(format!(
+                    "I9: validators die again and again: {}",
+                    self.roles()
+                ));
             }
             if self.now > HEALED_AT + SETTLE_MS {
                 return Err(format!(

@@ -48,6 +48,7 @@ impl World {
                 node,
                 ms: ms + 7_000,
             },
+            13 if count > 2 => Fault::OffAtEnd { node, ms },
             10..=13 => Fault::EndsAlone {
                 node,
                 ms: ms + 2_000,
@@ -156,8 +157,38 @@ impl World {
         self.cable(one, other).trap = true;
     }
 
-    /// Just when a term is given away the cable to the heir is cut, if that was planned.
-    pub(super) fn cut_at_end(&mut self, node: usize, heir: Option<usize>) {
+    /// The holder hands over, and both are off before the heir votes. Another node is passed over them, and is off when they return.
+    pub(crate) fn off_at_end(&mut self, node: usize, ms: u64) {
+        let holds = |node: &usize| self.peer(*node).is_some_and(|peer| peer.pact.holds());
+        let node = (0..self.nodes.len()).find(holds).unwrap_or(node);
+        self.nodes[node].trouble.off_at_end = ms + 8_000;
+        let command = Command::Handover {
+            to: None,
+            at_once: true,
+        };
+        self.ask(node, command);
+    }
+
+    fn both_off(&mut self, node: usize, heir: usize, ms: u64) {
+        for gone in [node, heir] {
+            let after = self.rng.within(8, 60);
+            self.after(after, Event::Fault(Fault::MachineOff { node: gone, ms }));
+        }
+        for other in self.others_of(node).filter(|other| *other != heir) {
+            let what = Fault::MachineOff {
+                node: other,
+                ms: 12_000,
+            };
+            self.after(ms - 200, Event::Fault(what));
+        }
+    }
+
+    /// Just when a term is given away the cable to the heir is cut, or both are off, if that was planned.
+    pub(super) fn trouble_at_end(&mut self, node: usize, heir: Option<usize>) {
+        let off = std::mem::take(&mut self.nodes[node].trouble.off_at_end);
+        if let Some(heir) = heir.filter(|_| off > 0) {
+            self.both_off(node, heir, off);
+        }
         let ms = std::mem::take(&mut self.nodes[node].trouble.cut_at_end);
         if let Some(heir) = heir.filter(|_| ms > 0) {
             let within = if self.rng.chance(50) { 20 } else { 400 };

@@ -95,9 +95,7 @@ impl World {
         let teller = self.name(from);
         let peer = self.peer(node);
         let heard = peer.and_then(|peer| peer.pact.hear(theirs, &teller));
-        let Some(mut next) = heard else { return Ok(()) };
-        next.void &= !self.makes(Mistake::PromiseTakenForLeftOver);
-        self.keep(node, next)
+        heard.map_or(Ok(()), |next| self.keep(node, next))
     }
 
     fn hear_record(
@@ -127,8 +125,8 @@ impl World {
             return Ok(());
         };
         if !peer.pact.has_promised(term, &name) && !self.makes(Mistake::KeptUnderAnOldPromise) {
-            let ballot = peer.ballot_told();
             self.tally.count("commits fenced");
+            let ballot = self.claim(node).unwrap_or_default();
             self.send_on(node, from, conn, Message::Fenced(ballot));
             return Ok(());
         }
@@ -219,7 +217,7 @@ impl World {
             }
             asked => asked,
         };
-        let ballot = peer.ballot_told();
+        let ballot = self.claim(node).unwrap_or_default();
         match asked {
             Ok(promised) => {
                 self.bring_up_to_date(node, from, conn, record);

@@ -9,6 +9,7 @@ pub(crate) mod message;
 mod operator;
 mod term;
 mod vote;
+mod word;
 
 use crate::authority::Wish;
 use crate::event::{Event, PeerEvent};
@@ -16,12 +17,12 @@ use crate::mistake::Mistake;
 use crate::record::Record;
 use crate::world::World;
 use link::Cable;
-use message::{Member, Message, Place, State};
+use message::{Member, Message, Place};
 use std::collections::{BTreeMap, VecDeque};
 use validator_supervisor::engine::ballot::Ballot;
 use validator_supervisor::engine::pact::{Pact, Presence};
-use validator_supervisor::engine::values::{NodeName, OpId, Role, Term};
-use validator_supervisor::engine::{AuthorityNews, GateFacts, Input, Observation, PeerFacts};
+use validator_supervisor::engine::values::{NodeName, OpId, Term};
+use validator_supervisor::engine::{AuthorityNews, GateFacts, Input};
 
 /// Between two signs of life.
 const WORD_MS: u64 = 150;
@@ -115,25 +116,18 @@ enum Purpose {
     },
 }
 
-impl Peer {
-    /// Its ballot as the others are told of it.
-    fn ballot_told(&self) -> Ballot {
-        self.pact.told(self.others.values().map(Other::is_there))
-    }
-}
-
 impl Other {
-    /// It can be asked: it has said what it has promised, and is heard.
-    fn is_there(&self) -> bool {
-        self.link.is_some() && self.claim.is_some()
-    }
-
     fn presence(&self) -> Presence {
         match (self.link, &self.claim) {
             (None, _) => Presence::Away,
             (Some(_), None) => Presence::Met,
             (Some(_), Some(_)) => Presence::There,
         }
+    }
+
+    /// It can be asked: it has said what it has promised, and is heard.
+    fn is_there(&self) -> bool {
+        self.link.is_some() && self.claim.is_some()
     }
 
     /// It has said that it keeps this record. One of a higher term is no answer.
@@ -317,95 +311,6 @@ impl World {
         let mut members = peer.others.values().filter_map(|other| other.member);
         let is_late = peer.passed_at.is_some_and(|at| at + 800 < self.now);
         is_late && !members.any(|member| member.active_term.is_some())
-    }
-
-    /// What a node says of itself.
-    fn member(&self, node: usize) -> Option<Member> {
-        let engine = &self.nodes[node].sup.as_ref()?.engine;
-        let (role, asks) = (engine.role(), engine.asks_for_term());
-        let ready = match role {
-            Role::Standby => engine.paused_until().is_none() || asks,
-            Role::Parked => asks,
-            _ => false,
-        };
-        Some(Member {
-            role,
-            ready,
-            asks,
-            active_term: engine.term().filter(|_| role == Role::Active),
-        })
-    }
-
-    /// The engine has gone on: what it is now may be news to the others.
-    pub(crate) fn note_member(&mut self, node: usize) {
-        if self.peer(node).is_none() {
-            return;
-        }
-        let member = self.member(node);
-        let Some(life) = self.nodes[node].life() else {
-            return;
-        };
-        let Some(peer) = self.peer_mut(node) else {
-            return;
-        };
-        if peer.member != member {
-            peer.member = member;
-            if !std::mem::replace(&mut peer.has_news, true) {
-                let what = PeerEvent::News;
-                self.after(1, Event::Peer { node, life, what });
-            }
-        }
-    }
-
-    fn word(&self, node: usize) -> Option<State> {
-        let peer = self.peer(node)?;
-        Some(State {
-            ballot: peer.ballot_told(),
-            member: peer.member?,
-            hands_over: false,
-            asks: false,
-        })
-    }
-
-    /// Tells every node that is there how this one is.
-    fn tell_others(&mut self, node: usize) {
-        let Some(word) = self.word(node) else { return };
-        if let Some(peer) = self.peer_mut(node) {
-            peer.has_news = false;
-        }
-        for (other, conn) in self.linked(node) {
-            self.send_on(node, other, conn, Message::State(word.clone()));
-        }
-    }
-
-    /// What the engine is told of another node.
-    fn peer_facts(&self, other: usize, member: Member) -> Input {
-        let Member {
-            role,
-            ready,
-            asks,
-            active_term,
-        } = member;
-        Input::Observed(Observation::Peer(PeerFacts {
-            node: self.name(other),
-            ready: if ready { Ok(()) } else { Err(role.to_string()) },
-            priority: 0,
-            active_term,
-            asks,
-            relieves: false,
-        }))
-    }
-
-    /// Every node that is there, as of this moment.
-    pub(crate) fn observe_peers(&mut self, node: usize, life: u64) {
-        let Some(peer) = self.peer(node) else { return };
-        let there = peer.others.iter();
-        let facts: Vec<Input> = there
-            .filter_map(|(other, known)| Some(self.peer_facts(*other, known.member?)))
-            .collect();
-        for input in facts {
-            self.after(0, Event::Tell { node, life, input });
-        }
     }
 
     /// By a mistake: only now, and only where there still is a link.

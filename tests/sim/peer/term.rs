@@ -275,7 +275,7 @@ impl World {
         }
         self.tell_end(node, heir, hands_over);
         self.tell_holder(node);
-        self.cut_at_end(node, heir);
+        self.trouble_at_end(node, heir);
         Ok(())
     }
 

@@ -127,8 +127,7 @@ impl World {
         let peer = self.peer(node)?;
         let commit = peer.commits.get(&id).filter(|commit| commit.is_written)?;
         let place = commit.record.place();
-        let lenient = self.makes(Mistake::HigherRecordTakenForAnAnswer);
-        let has = |other: &Other| other.has(place) || (lenient && other.record >= Some(place));
+        let has = |other: &Other| other.has(place);
         if !peer.pact.may_commit(commit.record.mark.term) {
             return Some(Fate::TermLost);
         }
