@@ -8,6 +8,7 @@ use crate::steps_table::{Fate, Fault, fates};
 use nix::sys::signal::Signal;
 use std::time::Instant;
 use testkit::children::signal;
+use testkit::node::said;
 use testkit::stand_in::{Protocol, until};
 
 /// A handover ends more validators than any node should put up with.
@@ -145,7 +146,7 @@ impl Cell {
         pair.chain.demoted(&pair.identity, Some(other));
     }
 
-    /// Whoever is left stands by, says whom it cannot reach, and does not vote.
+    /// Whoever is left stands by, says whom it cannot reach, and does not vote, not even where it is told to.
     #[track_caller]
     fn expect_nobody(&self, pair: &Pair) {
         let dead = match self.fault {
@@ -159,9 +160,13 @@ impl Cell {
                     pair.has_lost_the_other(name)
                         && pair.node(name).role().as_deref() == Some("standby")
                 };
-                let said = until(VOTES_WITHIN_MS, says);
+                let told = until(VOTES_WITHIN_MS, says);
                 let status = pair.node(name).status();
-                assert!(said, "{self:?}: {name} does not say so: {status:?}");
+                assert!(told, "{self:?}: {name} does not say so: {status:?}");
+                // Nor may an operator who does not say that the other one is off.
+                let output = pair.node(name).ctl(&["promote"]);
+                let refused = output.status.code() == Some(4);
+                assert!(refused, "{self:?}: {name}: {}", said(&output));
             }
         }
         pair.nothing_can_be_committed();

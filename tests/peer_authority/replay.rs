@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::node::{IDENTITY, Node, SOON_MS, Set, acquired, mark};
 use crate::rogue::{
-    ASK, COMMIT, FENCED, HELLO, KEPT, RECORD, REFUSED, Rogue, Sent, claim, framed, promise, record,
-    state,
+    ASK, COMMIT, FENCED, HELLO, KEPT, PROMISED, RECORD, REFUSED, Rogue, Sent, claim, framed,
+    promise, record, state,
 };
 use serde_json::json;
 use testkit::stand_in::until;
@@ -66,6 +66,23 @@ fn a_commit_that_is_sent_again_takes_no_record_back() {
     a.sends(&first);
     assert_eq!(a.hears(KEPT), json!({ "term": 2, "seq": 2 }));
     assert_eq!(b.newest(), Some(2));
+}
+
+#[test]
+fn a_promise_is_on_the_disk_before_it_is_given_and_given_once() {
+    let set = Set::new(&["a", "b"]);
+    let b = set.start("b");
+    let mut a = Rogue::meets(&set, "a", "b");
+    let ask = framed(ASK, &json!({ "term": 2, "record": null }));
+    a.sends(&ask);
+    assert_eq!(a.hears(PROMISED)["term"], 2);
+    drop((a, b));
+    let _b = set.start("b");
+    let mut a = Rogue::meets(&set, "a", "b");
+    a.sends(&ask);
+    let refused = a.hears(REFUSED);
+    let claim = &refused["claim"];
+    assert_eq!((&claim["term"], &claim["holder"]), (&json!(2), &json!("a")));
 }
 
 #[test]
