@@ -13,6 +13,7 @@ mod starting;
 mod stopping;
 mod troubles;
 mod walk;
+mod wish;
 
 use super::effect::Effect;
 use super::input::{AuthorityNews, GateFacts, Input, Leads, Observation, Outcome, PeerFacts};
