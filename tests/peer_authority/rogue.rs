@@ -1,10 +1,11 @@
 //! A node made by hand: it has a certificate, and says what a test wants it to say, as often as it wants.
 
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::path::Path;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
@@ -27,20 +28,52 @@ pub(crate) const ASK: u8 = 7;
 pub(crate) const PROMISED: u8 = 8;
 pub(crate) const REFUSED: u8 = 9;
 
-/// Of the four that tell a node is alive, more than one comes within the time of a link.
-const WORD_EVERY: Duration = Duration::from_millis(200);
-const READ_WITHIN: Duration = Duration::from_millis(50);
+/// Several times within that of a link.
+const WORD_EVERY_MS: u64 = 200;
+const MET_WITHIN: Duration = Duration::from_secs(5);
+const READ_WITHIN: Duration = Duration::from_millis(20);
 
 /// A message as it goes over the link, to be sent again.
 pub(crate) type Sent = Vec<u8>;
 
 /// See the module.
 pub(crate) struct Rogue {
-    tls: StreamOwned<ClientConnection, TcpStream>,
+    line: Arc<Line>,
     incoming: Vec<u8>,
-    /// What it says of itself again and again.
-    word: Sent,
-    said_at: Instant,
+}
+
+struct Line {
+    tls: Mutex<StreamOwned<ClientConnection, TcpStream>>,
+    /// What it says of itself again and again, whatever the test is about.
+    word: Mutex<Sent>,
+    is_over: AtomicBool,
+}
+
+impl Line {
+    fn sends(&self, message: &Sent) {
+        let mut tls = self.tls.lock().expect("the line");
+        // A connection that is closed is found out by who reads from it.
+        let _ = tls.write_all(message).and_then(|()| tls.flush());
+    }
+
+    fn stays_alive(&self) {
+        let is_over = || self.is_over.load(Ordering::Acquire);
+        while !until(WORD_EVERY_MS, is_over) {
+            let word = self.word.lock().expect("the word").clone();
+            if !word.is_empty() {
+                self.sends(&word);
+            }
+        }
+    }
+}
+
+impl Drop for Rogue {
+    fn drop(&mut self) {
+        self.line.is_over.store(true, Ordering::Release);
+        if let Ok(tls) = self.line.tls.lock() {
+            let _ = tls.sock.shutdown(Shutdown::Both);
+        }
+    }
 }
 
 impl Rogue {
@@ -85,13 +118,25 @@ impl Rogue {
             None => builder.with_no_client_auth(),
         };
         let name = ServerName::try_from("127.0.0.1")?;
-        let socket = TcpStream::connect(set.address(target))?;
+        let mut socket = TcpStream::connect(set.address(target))?;
+        socket.set_read_timeout(Some(MET_WITHIN))?;
+        let mut connection = ClientConnection::new(Arc::new(config), name)?;
+        while connection.is_handshaking() {
+            connection.complete_io(&mut socket)?;
+        }
+        // What is sent does not wait for what comes from here on.
         socket.set_read_timeout(Some(READ_WITHIN))?;
+        let tls = StreamOwned::new(connection, socket);
+        let line = Arc::new(Line {
+            tls: Mutex::new(tls),
+            word: Mutex::default(),
+            is_over: AtomicBool::new(false),
+        });
+        let alive = Arc::clone(&line);
+        std::thread::spawn(move || alive.stays_alive());
         Ok(Self {
-            tls: StreamOwned::new(ClientConnection::new(Arc::new(config), name)?, socket),
+            line,
             incoming: Vec::new(),
-            word: Vec::new(),
-            said_at: Instant::now(),
         })
     }
 
@@ -107,13 +152,16 @@ impl Rogue {
     /// Sends it, and again from time to time.
     pub(crate) fn says(&mut self, word: &Sent) {
         self.sends(word);
-        self.word.clone_from(word);
-        self.said_at = Instant::now();
+        self.line.word.lock().expect("the word").clone_from(word);
+    }
+
+    /// Nothing any more, unless the test has it say so.
+    pub(crate) fn falls_silent(&mut self) {
+        self.line.word.lock().expect("the word").clear();
     }
 
     pub(crate) fn sends(&mut self, message: &Sent) {
-        // A connection that is closed is found out by who reads from it.
-        let _ = self.tls.write_all(message).and_then(|()| self.tls.flush());
+        self.line.sends(message);
     }
 
     /// The next message of a kind; others before it are passed over.
@@ -164,12 +212,9 @@ impl Rogue {
     }
 
     fn receives(&mut self) -> bool {
-        if self.said_at.elapsed() > WORD_EVERY && !self.word.is_empty() {
-            let word = self.word.clone();
-            self.says(&word);
-        }
         let mut bytes = [0; 16 * 1024];
-        match self.tls.read(&mut bytes) {
+        let read = self.line.tls.lock().expect("the line").read(&mut bytes);
+        match read {
             Ok(0) => false,
             Ok(count) => {
                 self.incoming.extend_from_slice(&bytes[..count]);
@@ -189,9 +234,11 @@ impl Rogue {
         Some((*kind, serde_json::from_slice(payload).unwrap_or_default()))
     }
 
-    /// For a thread of its own.
-    pub(crate) fn socket(&self) -> &TcpStream {
-        &self.tls.sock
+    /// No message waits for longer to be taken.
+    pub(crate) fn waits_at_most(&self, within: Duration) {
+        let tls = self.line.tls.lock().expect("the line");
+        let set = tls.sock.set_write_timeout(Some(within));
+        set.expect("a timeout");
     }
 }
 
