@@ -57,14 +57,14 @@ impl Daemon {
             replies.finish(Reply::end(Verdict::Refused, why));
         };
         if self.drills.asked.is_some() {
-            return refuse(replies, "a drill is under way");
+            return refuse(replies, "a drill is under way: ask again when it has ended");
         }
         let votes = self.engine.role() == Role::Active;
         let Some(other) = self.members.counterpart(&self.config.node, votes) else {
             let why = if votes {
-                "no other node is there"
+                "no other node is there: `supervisor ctl status`"
             } else {
-                "no other node votes, and this one does not"
+                "no other node votes, and this one does not: `supervisor ctl status`"
             };
             return refuse(replies, why);
         };

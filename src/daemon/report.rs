@@ -8,7 +8,7 @@ use crate::ctl::status::{
 };
 use crate::ctl::wire::{Explain, HistoryEntry};
 use crate::engine::table::{self, Cause};
-use crate::engine::values::{Identity, NodeName, Role};
+use crate::engine::values::{Identity, NodeName, RecordMark, Role};
 use crate::engine::{Leads, Reason};
 use crate::validator::command_line::VoteAccount;
 use crate::validator::keypair::Keypair;
@@ -31,7 +31,6 @@ pub(super) fn vote_account_text(account: &VoteAccount) -> Option<String> {
 
 impl Daemon {
     pub(super) fn status(&self) -> Status {
-        let facts = *self.reports.facts.borrow();
         // The authority `local` may hold a term for us that could not be taken up: it is nobody else's.
         // Its own lock is not asked for: a commit that hangs has it.
         let left = self.engine.term().is_none()
@@ -60,18 +59,7 @@ impl Daemon {
                     .lease_until()
                     .map(|until| until.since(clock::now())),
             },
-            record: facts
-                .last
-                .map_or_else(RecordStatus::default, |mark| RecordStatus {
-                    kind: Some(mark.kind.name().into()),
-                    slot: Some(mark.slot),
-                    seq: Some(mark.seq),
-                    sha256: self
-                        .child
-                        .as_ref()
-                        .and_then(|child| child.gate.last_sha256())
-                        .map(|sha256| hex(&sha256)),
-                }),
+            record: self.record_status(),
             gate: self.gate_status(),
             validator: self.validator_status(),
             peers: self.peers_status(),
@@ -100,6 +88,29 @@ impl Daemon {
             Some(slot) => Leads::At(slot),
             None if self.facts.is_some_and(|facts| ahead(facts.slot)) => Leads::Never,
             None => Leads::Unknown,
+        }
+    }
+
+    /// The newest committed record: that of this node's gate, or one that it keeps for another.
+    fn record_status(&self) -> RecordStatus {
+        let place = |mark: RecordMark| (mark.term, mark.seq);
+        let own = self.reports.facts.borrow().last;
+        let kept = self
+            .authority
+            .newest_mark()
+            .filter(|_| self.engine.term().is_none())
+            .filter(|kept| own.map(place) < Some(place(*kept)));
+        let Some(mark) = kept.or(own) else {
+            return RecordStatus::default();
+        };
+        let gate = self.child.as_ref().filter(|_| kept.is_none());
+        RecordStatus {
+            kind: Some(mark.kind.name().into()),
+            slot: Some(mark.slot),
+            seq: Some(mark.seq),
+            sha256: gate
+                .and_then(|child| child.gate.last_sha256())
+                .map(|sha256| hex(&sha256)),
         }
     }
 

@@ -8,8 +8,8 @@
 //! record here, and with the time since which it is gone.
 
 use super::effect::Effect;
-use super::state::{Fencing, Holder, PromoteStep, RecordDurable, Stage};
-use super::values::{Millis, NodeName, PromoteFlags, RecordKind, Verdict};
+use super::state::{Fencing, Holder, PromoteStep, Promotion, Stage};
+use super::values::{Millis, NodeName, RecordKind, RecordMark, Verdict};
 use super::{Engine, Reason};
 
 impl Engine {
@@ -118,27 +118,23 @@ impl Engine {
 
     /// Why the record here may lack votes of a holder that was ended by the fence command: it may have voted on alone before. A tower
     /// is compared with the chain; of a vote history is known only until when its votes came.
-    pub(super) fn voted_alone(
-        &self,
-        now: Millis,
-        flags: PromoteFlags,
-        fencing: Fencing,
-        durable: RecordDurable,
-    ) -> Option<String> {
-        let Fencing::Did { gone_at } = fencing else {
-            return None;
+    pub(super) fn voted_alone(&self, now: Millis, newest: Option<RecordMark>) -> Option<String> {
+        let (flags, gone_at) = match &self.stage {
+            Stage::Promoting(Promotion {
+                flags,
+                fencing: Fencing::Did { gone_at },
+                ..
+            }) if !flags.accept_double_vote_risk => (*flags, *gone_at),
+            _ => return None,
         };
-        if flags.accept_double_vote_risk {
-            return None;
-        }
         let flag = "where its votes are known to be in the record here, or long past, say `promote --accept-double-vote-risk`";
         if self.seen_lately(now).is_none() {
             return Some(format!(
-                "the chain's newest vote cannot be compared with the record here: the votes on the chain cannot be read; {flag}"
+                "the votes on the chain cannot be read, and so not be compared with the record here; {flag}"
             ));
         }
-        if durable.0.is_none_or(|mark| mark.kind == RecordKind::Tower) {
-            return None;
+        if newest.is_none_or(|mark| mark.kind == RecordKind::Tower) {
+            return self.beyond_record(now, flags, newest);
         }
         let Some(gone_at) = gone_at else {
             return Some(format!(

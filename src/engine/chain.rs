@@ -10,7 +10,7 @@
 use super::Engine;
 use super::state::{PromoteStep, RecordDurable, Stage, Then};
 use super::table::Cause;
-use super::values::{Millis, PromoteFlags, RecordKind};
+use super::values::{Millis, PromoteFlags, RecordKind, RecordMark};
 
 impl Engine {
     /// The newest vote of our identity on the chain is for `slot`.
@@ -63,13 +63,13 @@ impl Engine {
         &self,
         now: Millis,
         flags: PromoteFlags,
-        durable: RecordDurable,
+        newest: Option<RecordMark>,
     ) -> Option<String> {
         let slot = self.seen_lately(now)?;
-        if flags.accept_double_vote_risk || slot <= last_slot(durable)? {
+        if flags.accept_double_vote_risk || slot <= last_slot(newest)? {
             return None;
         }
-        let (newest, flag) = match durable.0 {
+        let (newest, flag) = match newest {
             Some(mark) => (
                 format!("the newest record known here ends at slot {}", mark.slot),
                 "--accept-double-vote-risk",
@@ -86,7 +86,7 @@ impl Engine {
 
     /// Whether a record can be taken for the newest: the chain was seen lately, or the record does not compare with it.
     pub(super) fn is_compared(&self, now: Millis, durable: RecordDurable) -> bool {
-        last_slot(durable).is_none() || self.seen_lately(now).is_some()
+        last_slot(durable.0).is_none() || self.seen_lately(now).is_some()
     }
 
     pub(super) fn seen_lately(&self, now: Millis) -> Option<u64> {
@@ -114,13 +114,13 @@ impl Engine {
             .seen
             .filter(|_| flags.accept_double_vote_risk)
             .map_or(0, |(slot, _)| slot);
-        self.chain.accounted = last_slot(durable).map(|slot| slot.max(vouched));
+        self.chain.accounted = last_slot(durable.0).map(|slot| slot.max(vouched));
     }
 }
 
 /// The slot to compare with the chain's. Where there was never a record, every vote on the chain is too many.
-fn last_slot(durable: RecordDurable) -> Option<u64> {
-    match durable.0 {
+fn last_slot(newest: Option<RecordMark>) -> Option<u64> {
+    match newest {
         None => Some(0),
         Some(mark) if mark.kind == RecordKind::Tower => Some(mark.slot),
         Some(_) => None,

@@ -263,7 +263,7 @@ impl Engine {
     /// What the chain showed before the child's death may still be fresh.
     fn launch_installed(&mut self, now: Millis, held: TermHeld, durable: RecordDurable) {
         let flags = PromoteFlags::default();
-        if let Some(why) = self.beyond_record(now, flags, durable) {
+        if let Some(why) = self.beyond_record(now, flags, durable.0) {
             return self.launch_without_term(now, &why);
         }
         self.account_for(flags, durable);
@@ -281,7 +281,7 @@ impl Engine {
             ) => (held, durable, true),
             _ => return,
         };
-        if let Some(why) = self.beyond_record(now, PromoteFlags::default(), durable) {
+        if let Some(why) = self.beyond_record(now, PromoteFlags::default(), durable.0) {
             return self.launch_behind_chain(now, &why);
         }
         self.compared = true;

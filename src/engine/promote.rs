@@ -168,6 +168,10 @@ impl Engine {
 
     fn install(&mut self, now: Millis, held: TermHeld) {
         self.take_hold(now, held.term);
+        // Before the record here is committed under the new term, and so goes before the one that a dead node may come back with.
+        if let Some(why) = self.voted_alone(now, held.record) {
+            return self.promotion_needs_a_flag(now, why);
+        }
         self.set_promote(PromoteStep::Install(held));
         self.progress("installing the newest record");
         self.ask(now, |op| Effect::InstallRecord {
@@ -187,11 +191,8 @@ impl Engine {
                 "the record on this disk is older than the authority's",
             );
         }
-        let (flags, fencing) = (promotion.flags, promotion.fencing);
-        if let Some(why) = self.voted_alone(now, flags, fencing, durable) {
-            return self.promotion_needs_a_flag(now, why);
-        }
-        if let Some(why) = self.beyond_record(now, flags, durable) {
+        let flags = promotion.flags;
+        if let Some(why) = self.beyond_record(now, flags, durable.0) {
             return self.promotion_needs_a_flag(now, why);
         }
         if durable.0.is_none() && !flags.first_vote {

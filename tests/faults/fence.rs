@@ -108,6 +108,35 @@ fn a_cut_cable_switches_nobody_off_while_votes_show() {
     pair.end();
 }
 
+/// The record of the other one lacks what was voted alone.
+#[test]
+fn a_holder_that_voted_on_alone_is_switched_off_and_not_followed_without_an_operator() {
+    for protocol in [Protocol::Tower, Protocol::Alpenglow] {
+        // One that is off already is off.
+        let switch = Switch::new("exit 0");
+        let mut pair = armed(protocol, &switch, "5s");
+        pair.cut(true);
+        // Longer than votes take to show.
+        pair.let_ms_pass(8_000);
+        pair.await_votes_of("a", 5, SOON_MS);
+        // Its host loses its power.
+        pair.node_mut("a").kill();
+        pair.nothing_can_be_committed();
+        pair.node("b").await_log("say `promote --accept-double-vote-risk`");
+        pair.expect_silence_for(1_000);
+        assert_eq!(switch.calls().len(), 1, "{:?}", switch.calls());
+        assert_ne!(pair.node("b").role().as_deref(), Some("active"));
+        for name in ["a", "b"] {
+            pair.chain.promoted(&pair.identity, name);
+        }
+        // It has the records.
+        pair.network().heal();
+        pair.node_mut("a").start();
+        pair.await_one_voter(BACK_WITHIN_MS);
+        pair.end();
+    }
+}
+
 #[test]
 fn a_switch_that_fails_or_hangs_proves_nothing() {
     for (does, says) in [

@@ -105,7 +105,9 @@ fn keep_calling(node: &Arc<Node>, other: &NodeName) {
 
 fn call(node: &Node, other: &NodeName) -> Result<(TcpStream, rustls::Connection), TlsError> {
     let address = node.address_of(other).unwrap_or_default();
-    let mut failure = std::io::Error::other(format!("{address} has no address"));
+    let mut failure = std::io::Error::other(format!(
+        "{address:?} of peer.nodes has no address: check the name"
+    ));
     for candidate in address.to_socket_addrs()? {
         match TcpStream::connect_timeout(&candidate, CALLED_WITHIN) {
             Ok(socket) => {
@@ -156,7 +158,7 @@ fn answer(node: &Node, socket: TcpStream) -> Result<(NodeName, Link), TlsError> 
     })?;
     if !node.state().others.contains_key(&name) {
         tracing::warn!("a node that peer.nodes does not name has called: {name}");
-        return Err(TlsError::Nameless);
+        return Err(TlsError::Stranger(name));
     }
     Ok((name, Link::new(socket, tls)?))
 }

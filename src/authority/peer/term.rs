@@ -187,19 +187,26 @@ impl Node {
         for link in state.others.values().filter_map(|other| other.link.clone()) {
             sent += usize::from(link.send(&word).is_ok());
         }
-        let silent = |state: &Inner| {
-            let there = state.others.values().filter(|other| other.link.is_some());
-            let mut unheard = there.filter(|other| other.heard_at.is_none_or(|at| at < asked));
-            unheard.next().is_some()
+        let silent = |state: &Inner| -> Vec<NodeName> {
+            let there = state
+                .others
+                .iter()
+                .filter(|(_, other)| other.link.is_some());
+            let unheard = there.filter(|(_, other)| other.heard_at.is_none_or(|at| at < asked));
+            unheard.map(|(name, _)| name.clone()).collect()
         };
-        while sent > 0 && silent(&state) {
+        while sent > 0 && !silent(&state).is_empty() {
             if Instant::now() >= until {
-                return Err(Fault::Unknown("the other nodes do not answer".into()));
+                return Err(Fault::Unknown(format!(
+                    "{} has not answered in time",
+                    names(&silent(&state))
+                )));
             }
             state = self.wait(state, until);
         }
         if state.others.values().all(|other| other.link.is_none()) {
-            return Err(Fault::Unknown("no other node can be reached".into()));
+            let all: Vec<NodeName> = state.others.keys().cloned().collect();
+            return Err(Fault::Unknown(format!("{} cannot be reached", names(&all))));
         }
         Ok(state.pact.may_commit(term))
     }

@@ -49,11 +49,20 @@ pub(super) enum TlsError {
     Tls(#[from] rustls::Error),
     #[error("{0}")]
     Io(#[from] std::io::Error),
-    #[error("no handshake within {} s", HANDSHAKE_WITHIN.as_secs())]
+    #[error(
+        "no handshake within {} s: does a supervisor listen there, and can both sides reach each other?",
+        HANDSHAKE_WITHIN.as_secs()
+    )]
     Late,
-    #[error("it shows no certificate with a node's name")]
+    #[error(
+        "it shows no certificate with a node's name: make it one with `supervisor pki add NODE`"
+    )]
     Nameless,
-    #[error("it is {found}, and peer.nodes has {wanted} at this address")]
+    #[error("its certificate is for {0}, which peer.nodes does not name: add it on this node")]
+    Stranger(NodeName),
+    #[error(
+        "it is {found}, and peer.nodes has {wanted} at this address: correct the address, or peer.cert there"
+    )]
     Other { found: NodeName, wanted: NodeName },
 }
 

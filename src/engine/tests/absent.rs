@@ -57,10 +57,12 @@ fn a_holder_that_is_silent_on_the_link_and_on_the_chain_is_ended_and_its_term_ta
     assert_eq!(begun, ["standby -> promoting: holder-silent", "acquire"]);
     assert_eq!(unsafe_to(&mut rig), ["fence"]);
     assert_eq!(rig.done(), ["acquire"]);
-    assert_eq!(rig.held(9), ["install for 9"]);
-    let behind = rig.tell(Outcome::Durable(Some(mark(6, 40, 89))));
+    let mut behind = Rig {
+        engine: rig.engine.clone(),
+        ..rig
+    };
     assert_eq!(
-        behind,
+        behind.held_with(9, mark(6, 40, 89)),
         [
             "page",
             "promoting -> demoting: promotion-failed",
@@ -68,6 +70,7 @@ fn a_holder_that_is_silent_on_the_link_and_on_the_chain_is_ended_and_its_term_ta
         ],
         "the chain shows a vote for slot 90 that the record here lacks"
     );
+    assert_eq!(rig.held_with(9, mark(6, 40, 90)), ["install for 9"]);
 }
 
 #[test]
@@ -248,14 +251,13 @@ fn a_holder_that_has_voted_on_alone_is_not_followed_without_an_operator() {
         assert_eq!(rig.engine.role(), Role::Promoting);
         unsafe_to(&mut rig);
         rig.done();
-        rig.held(9);
         let history = RecordMark {
             kind: RecordKind::VoteHistory,
             ..mark(6, 40, 90)
         };
-        rig.tell(Outcome::Durable(Some(history)))
+        rig.held_with(9, history)
     };
-    assert_eq!(followed(3), ["open gate 9"], "on their way when it died");
+    assert_eq!(followed(3), ["install for 9"], "on their way when it died");
     let alone = followed(12);
     assert_eq!(
         alone[1], "promoting -> demoting: promotion-failed",

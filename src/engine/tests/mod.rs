@@ -189,6 +189,14 @@ impl Rig {
         })
     }
 
+    /// The authority grants `term`, where this is the newest record.
+    pub(super) fn held_with(&mut self, term: u64, record: RecordMark) -> Vec<String> {
+        self.tell(Outcome::Held {
+            term: Term(term),
+            record: Some(record),
+        })
+    }
+
     pub(super) fn lease(&mut self, term: u64, ms: u64) -> Vec<String> {
         self.feed(Input::Authority(AuthorityNews::Lease {
             term: Term(term),
