@@ -122,7 +122,8 @@ fn a_holder_that_voted_on_alone_is_switched_off_and_not_followed_without_an_oper
         // Its host loses its power.
         pair.node_mut("a").kill();
         pair.nothing_can_be_committed();
-        pair.node("b").await_log("say `promote --accept-double-vote-risk`");
+        pair.node("b")
+            .await_log("say `promote --accept-double-vote-risk`");
         pair.expect_silence_for(1_000);
         assert_eq!(switch.calls().len(), 1, "{:?}", switch.calls());
         assert_ne!(pair.node("b").role().as_deref(), Some("active"));

@@ -326,11 +326,11 @@ struct Seat(usize);
 
 static TAKEN: Mutex<usize> = Mutex::new(0);
 static FREED: Condvar = Condvar::new();
-const ROOM: usize = 9;
+const ROOM: usize = 15;
 /// Three labs with etcd at once.
-pub(crate) const ROOM_OF_LAB: usize = 3;
-/// There is no etcd in it, and no lease: four of them.
-pub(crate) const ROOM_OF_PAIR: usize = 2;
+pub(crate) const ROOM_OF_LAB: usize = 5;
+/// There is no etcd in it, and no lease: five of them.
+pub(crate) const ROOM_OF_PAIR: usize = 3;
 
 impl Seat {
     fn take(room: usize) -> Self {

@@ -27,6 +27,7 @@ const VOTES_WITHIN: Duration = Duration::from_secs(60);
 /// Slots for which the cluster watches after each of the ten demotions.
 const WATCHED_SLOTS: u64 = 4;
 const DEMOTIONS: u32 = 10;
+const VOTES_BETWEEN: u64 = 3;
 const HOLD_MAX: Duration = Duration::from_secs(6);
 /// Of these clusters, about.
 const SLOT: Duration = Duration::from_millis(400);
@@ -62,6 +63,7 @@ fn life(protocol: Protocol) {
         "ten demotions, no vote follows; promoted again, the record goes on",
         |lab| {
             (0..DEMOTIONS).for_each(|_| lab.demote_and_promote());
+            lab.await_votes();
         },
     );
     lab.step(
@@ -201,7 +203,10 @@ impl<'a> Lab<'a> {
         until("promoted again", UP_WITHIN, || {
             self.node.may(&["promote"]).ok()
         });
-        self.await_votes();
+        let commits = self.commits();
+        until("votes go on", VOTES_WITHIN, || {
+            (self.commits() >= commits + VOTES_BETWEEN).then_some(())
+        });
         record::may_follow(&self.record(), &before)
             .expect("the record goes on from the one before");
     }
