@@ -177,6 +177,12 @@ mod tests {
     fn steps_are_put_together_by_name() {
         let all = [step("mute", 1, 4), step("link", 5, 6), step("mute", 9, 10)];
         let named = by_name(&all);
-        assert_eq!(named, [("mute".to_owned(), vec![1, 3]), ("link".to_owned(), vec![1])]);
+        assert_eq!(
+            named,
+            [
+                ("mute".to_owned(), vec![1, 3]),
+                ("link".to_owned(), vec![1])
+            ]
+        );
     }
 }
