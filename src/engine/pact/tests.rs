@@ -199,3 +199,29 @@ fn of_two_that_ask_at_once_one_gives_way() {
     b.promised(low, &node("a"));
     assert!(b.conclude().is_err(), "it has given way");
 }
+
+/// The disk refuses the ballot of a term that all have promised.
+#[test]
+fn a_term_that_cannot_be_kept_takes_no_right_away() {
+    let mut pact = holder();
+    pact.keep(pact.end(None));
+    let asked = pact.ask(&there(&[("b", true)]), Term(2), 0, false);
+    assert_eq!(asked, Ok(Term(4)));
+    pact.promised(Term(4), &node("b"));
+    assert!(pact.conclude().is_ok());
+    assert!(pact.is_entitled(), "it was not kept");
+    let mut kept = holder();
+    kept.keep(kept.end(None));
+    kept.ask(&there(&[("b", true)]), Term(2), 0, false)
+        .expect("asked");
+    kept.promised(Term(4), &node("b"));
+    let ballot = kept.conclude().expect("a term");
+    assert_eq!(kept.keep(ballot), None, "what it held before is not lost");
+}
+
+#[test]
+fn terms_at_the_end_of_the_numbers_do_not_begin_anew() {
+    let mut pact = Pact::begin(node("b"), &Ballot::default());
+    let asked = pact.ask(&there(&[("a", true)]), Term(u64::MAX - 1), 0, false);
+    assert_eq!(asked, Ok(Term(u64::MAX)));
+}
