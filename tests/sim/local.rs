@@ -50,15 +50,7 @@ impl World {
 
     /// The single node's record reaches its disk.
     pub(crate) fn disk_commit(&mut self, node: usize, life: u64, mark: RecordMark) {
-        let Some(sup) = self.nodes[node].sup.as_ref().filter(|sup| sup.life == life) else {
-            return;
-        };
-        let Some(waiting) = sup
-            .gate
-            .waiting
-            .clone()
-            .filter(|waiting| waiting.mark == mark)
-        else {
+        let Some(waiting) = self.waiting_at(node, life, mark) else {
             return;
         };
         let disk = &mut self.nodes[node].disk;

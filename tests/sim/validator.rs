@@ -265,16 +265,15 @@ impl World {
         }
     }
 
+    /// That vote, where it still waits at the gate of that life of the supervisor.
+    pub(crate) fn waiting_at(&self, node: usize, life: u64, mark: RecordMark) -> Option<Waiting> {
+        let sup = self.nodes[node].sup.as_ref()?;
+        let waiting = sup.gate.waiting.as_ref()?;
+        (sup.life == life && waiting.mark == mark).then(|| waiting.clone())
+    }
+
     pub(crate) fn commit_again(&mut self, node: usize, life: u64, mark: RecordMark) {
-        let Some(sup) = self.nodes[node].sup.as_ref().filter(|sup| sup.life == life) else {
-            return;
-        };
-        let Some(waiting) = sup
-            .gate
-            .waiting
-            .clone()
-            .filter(|waiting| waiting.mark == mark)
-        else {
+        let Some(waiting) = self.waiting_at(node, life, mark) else {
             return;
         };
         if self.now >= waiting.since + HOLD_MAX_MS {

@@ -70,7 +70,7 @@ fn keep_telling(node: &Node) {
 
 /// Who is on a new list is let in by nobody, and keeps no link that it has.
 fn part_from_revoked(node: &Node) {
-    let links = node.state().links();
+    let links = node.state().links_of(|_| true);
     for (name, link) in links {
         let Some(certificate) = link.certificate() else {
             continue;

@@ -338,7 +338,7 @@ impl Node {
 impl Other {
     /// It can be asked: it has said what it has promised, and is heard.
     pub(super) fn is_there(&self) -> bool {
-        self.link.is_some() && self.claim.is_some()
+        self.presence() == Presence::There
     }
 
     pub(super) fn presence(&self) -> Presence {
@@ -362,18 +362,10 @@ impl Inner {
         Claim::from(&self.pact.told(there))
     }
 
-    /// The links of all that are there.
-    pub(super) fn links(&self) -> Vec<(NodeName, Arc<Link>)> {
-        let links = self.others.iter();
-        links
-            .filter_map(|(name, other)| Some((name.clone(), other.link.clone()?)))
-            .collect()
-    }
-
-    /// The links of those that a vote waits for.
-    pub(super) fn in_step(&self) -> Vec<(NodeName, Arc<Link>)> {
-        let there = self.others.iter().filter(|(_, other)| other.in_step.get());
-        there
+    /// The links that there are of those others.
+    pub(super) fn links_of(&self, wanted: impl Fn(&Other) -> bool) -> Vec<(NodeName, Arc<Link>)> {
+        let others = self.others.iter().filter(|(_, other)| wanted(other));
+        others
             .filter_map(|(name, other)| Some((name.clone(), other.link.clone()?)))
             .collect()
     }

@@ -113,10 +113,5 @@ fn all_links(state: &Inner) -> Vec<Arc<Link>> {
 
 /// Those in step that have not kept it.
 fn late(state: &Inner, place: Place) -> Vec<(NodeName, Arc<Link>)> {
-    let mut late = state.in_step();
-    late.retain(|(name, _)| {
-        let other = state.others.get(name);
-        !other.is_some_and(|other| other.has(place))
-    });
-    late
+    state.links_of(|other| other.in_step.get() && !other.has(place))
 }

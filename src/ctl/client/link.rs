@@ -60,6 +60,11 @@ impl Interrupt {
         (Self { told }, tell)
     }
 
+    /// Waits until the deadline, or the interrupt.
+    pub(super) fn rest(&self, until: Instant) -> io::Result<Woken> {
+        self.wait(self.told.as_fd(), PollFlags::empty(), Some(until))
+    }
+
     /// Waits for `events` on `fd`, the interrupt, or the deadline; no deadline is forever.
     pub(super) fn wait(
         &self,

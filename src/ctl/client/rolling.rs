@@ -8,13 +8,10 @@
 //! Each step is a command of its own, asked for when the one before has ended well and the pair looks as it should. What stops it, a
 //! fault, a timeout or Ctrl-C, leaves one node voting; nothing of it goes on in a supervisor but the step under way.
 
-use std::io;
 use std::time::{Duration, Instant};
 
-use nix::poll::PollFlags;
-
 use super::link::Woken;
-use super::output::{Output, stdout_fd};
+use super::output::Output;
 use super::{Client, ClientError, Outcome, show};
 use crate::ctl::status::{PeerStatus, Status};
 use crate::ctl::time::Timestamp;
@@ -254,13 +251,9 @@ fn await_pair(
             output.complain("the time is over");
             return Ok(Outcome::StillRunning);
         }
-        let stdout = io::stdout();
-        let waited = client
-            .interrupt
-            .wait(stdout_fd(&stdout), PollFlags::empty(), Some(next));
-        match waited.map_err(ClientError::Signals)? {
-            Woken::TimeUp | Woken::Ready => {}
-            Woken::Interrupted => return Ok(Outcome::StillRunning),
+        let waited = client.interrupt.rest(next);
+        if waited.map_err(ClientError::Signals)? == Woken::Interrupted {
+            return Ok(Outcome::StillRunning);
         }
     }
 }

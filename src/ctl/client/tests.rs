@@ -120,7 +120,7 @@ fn demote(wait: Option<Duration>) -> Ask {
     }
 }
 
-fn status_of(role: Role) -> Status {
+pub(super) fn status_of(role: Role) -> Status {
     Status {
         node: "fra-1".into(),
         identity: None,

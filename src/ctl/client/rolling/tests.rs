@@ -1,5 +1,5 @@
 use super::*;
-use crate::ctl::status::{AuthorityStatus, GateStatus, RecordStatus, ValidatorStatus};
+use crate::ctl::client::tests::status_of;
 use crate::ctl::time::Timestamp;
 
 fn peer(role: Option<Role>, starts: u64) -> PeerStatus {
@@ -20,27 +20,8 @@ fn peer(role: Option<Role>, starts: u64) -> PeerStatus {
 fn status(role: Role, peers: Vec<PeerStatus>) -> Status {
     Status {
         node: "a".into(),
-        identity: None,
-        vote_account: None,
-        role,
-        since: Timestamp::from_unix_ms(0),
-        term: None,
-        reason: String::new(),
-        authority: AuthorityStatus {
-            kind: "peer".into(),
-            holder: None,
-            healthy: Some(true),
-            lease_left_ms: None,
-        },
-        record: RecordStatus::default(),
-        gate: GateStatus::default(),
-        validator: ValidatorStatus {
-            healthy: Some(true),
-            ..ValidatorStatus::default()
-        },
         peers,
-        paused_until: None,
-        next_leader_slot: None,
+        ..status_of(role)
     }
 }
 
