@@ -3,6 +3,7 @@
 use crate::children;
 use crate::etcd_gateway::{Gateway, Status};
 use crate::etcd_options::{Options, Place, Tls};
+use crate::node::last_lines;
 use crate::stand_in::until;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -290,8 +291,7 @@ impl Member {
     #[must_use]
     pub fn log(&self) -> String {
         let log = std::fs::read_to_string(&self.plan.log).unwrap_or_default();
-        let lines: Vec<_> = log.lines().collect();
-        lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
+        last_lines(&log, LOG_LINES)
     }
 }
 
@@ -300,7 +300,12 @@ impl Drop for Member {
         // One that ended by itself is no trouble.
         let _ = self.kill();
         if std::thread::panicking() {
-            eprintln!("the log of etcd at {}:\n{}", self.endpoint(), self.log());
+            let log = self.log();
+            let told = log
+                .lines()
+                .filter(|line| !line.contains(r#""level":"info""#));
+            let told: Vec<_> = told.collect();
+            eprintln!("etcd at {} warns:\n{}", self.endpoint(), told.join("\n"));
         }
     }
 }

@@ -17,6 +17,8 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
 /// Long enough for a busy machine; a condition that holds ends the wait at once.
 pub const SOON_MS: u64 = 30_000;
+/// Lines of a log that a failed test shows.
+const LOG_LINES: usize = 80;
 /// The RPC port of a validator on a host of its own.
 const RPC_PORT: u16 = 8899;
 
@@ -281,9 +283,19 @@ impl Drop for Node {
     fn drop(&mut self) {
         self.kill();
         if std::thread::panicking() {
-            eprintln!("the log of {}:\n{}", self.name(), self.log());
+            eprintln!(
+                "the log of {}:\n{}",
+                self.name(),
+                last_lines(&self.log(), LOG_LINES)
+            );
         }
     }
+}
+
+/// The end of a text.
+pub(crate) fn last_lines(text: &str, count: usize) -> String {
+    let lines: Vec<_> = text.lines().collect();
+    lines[lines.len().saturating_sub(count)..].join("\n")
 }
 
 /// Everything that a command has said.
