@@ -8,8 +8,8 @@
 //! record here, and with the time since which it is gone.
 
 use super::effect::Effect;
-use super::state::{Fencing, Holder, PromoteStep, Promotion, Stage};
-use super::values::{Millis, NodeName, RecordKind, RecordMark, Verdict};
+use super::state::{FencedOff, Fencing, Holder, PromoteStep, Stage};
+use super::values::{Millis, NodeName, PromoteFlags, RecordKind, RecordMark, Term, Verdict};
 use super::{Engine, Reason};
 
 impl Engine {
@@ -73,18 +73,24 @@ impl Engine {
             return self.refused(now, why);
         };
         let until = now.plus(fence.within_ms);
-        let gone_at = self.holder_gone_at();
-        let against = self.against_fence(now);
         if let Stage::Promoting(promotion) = &mut self.stage {
-            promotion.fencing = match against {
-                Some(_) => Fencing::No,
-                None => Fencing::Did { gone_at },
-            };
+            promotion.fencing = Fencing::No;
         }
-        if let Some(against) = against {
+        if let Some(against) = self.against_fence(now) {
             let text = format!("{why}; the fence command is not run: {against}");
             return self.refused(now, &text);
         }
+        // Before it runs: what it has done may never be heard of.
+        let holder = match &self.holder {
+            Holder::Node(node) => Some(node.clone()),
+            Holder::Unknown | Holder::Nobody { .. } => None,
+        };
+        self.fenced_off = Some(FencedOff {
+            holder,
+            gone_at: self.holder_gone_at(),
+            judged: None,
+            barred: None,
+        });
         self.set_promote(PromoteStep::Fence);
         self.progress("running the fence command, to end what cannot be reached");
         self.ask(now, |op| Effect::FencePeers { op });
@@ -116,36 +122,78 @@ impl Engine {
         })
     }
 
-    /// Why the record here may lack votes of a holder that was ended by the fence command: it may have voted on alone before. A tower
-    /// is compared with the chain; of a vote history is known only until when its votes came.
-    pub(super) fn voted_alone(&self, now: Millis, newest: Option<RecordMark>) -> Option<String> {
-        let (flags, gone_at) = match &self.stage {
-            Stage::Promoting(Promotion {
-                flags,
-                fencing: Fencing::Did { gone_at },
-                ..
-            }) if !flags.accept_double_vote_risk => (*flags, *gone_at),
+    /// A node is heard that was ended, or is not: it says what it has voted, and whose term it is.
+    pub(super) fn fenced_off_is_heard(&mut self, node: &NodeName) {
+        let Some(FencedOff { holder, .. }) = &self.fenced_off else {
+            return;
+        };
+        let nodes = self.setup.fence.iter().flat_map(|fence| &fence.nodes);
+        let mut others = nodes.filter(|node| **node != self.setup.node);
+        let is_over = match holder {
+            Some(holder) => holder == node,
+            None => others.all(|node| self.peers.contains_key(node)),
+        };
+        if is_over {
+            self.fenced_off = None;
+        }
+    }
+
+    /// Why only an operator can have this node vote.
+    pub(super) fn barred(&self) -> Option<&str> {
+        self.fenced_off.as_ref()?.barred.as_deref()
+    }
+
+    /// Why the record here may lack votes of a holder that was ended by the fence command: it may have voted on alone before.
+    pub(super) fn voted_alone(
+        &mut self,
+        now: Millis,
+        newest: Option<RecordMark>,
+    ) -> Option<String> {
+        let flags = match &self.stage {
+            Stage::Promoting(promotion) => promotion.flags,
             _ => return None,
         };
+        let fenced_off = self.fenced_off.as_mut()?;
+        let term = newest.map_or(Term::default(), |mark| mark.term);
+        if flags.accept_double_vote_risk || *fenced_off.judged.get_or_insert(term) < term {
+            self.fenced_off = None;
+            return None;
+        }
+        let gone_at = fenced_off.gone_at;
         let flag = "where its votes are known to be in the record here, or long past, say `promote --accept-double-vote-risk`";
         if self.seen_lately(now).is_none() {
             return Some(format!(
                 "the votes on the chain cannot be read, and so not be compared with the record here; {flag}"
             ));
         }
+        let barred = self.lacks_votes(now, gone_at, newest);
+        let barred = barred.map(|why| format!("{why}; {flag}"));
+        if let Some(fenced_off) = &mut self.fenced_off {
+            fenced_off.barred.clone_from(&barred);
+        }
+        barred
+    }
+
+    /// A tower is compared with the chain; of a vote history is known only until when its votes came.
+    fn lacks_votes(
+        &self,
+        now: Millis,
+        gone_at: Option<Millis>,
+        newest: Option<RecordMark>,
+    ) -> Option<String> {
         if newest.is_none_or(|mark| mark.kind == RecordKind::Tower) {
-            return self.beyond_record(now, flags, newest);
+            return self.beyond_record(now, PromoteFlags::default(), newest);
         }
         let Some(gone_at) = gone_at else {
-            return Some(format!(
-                "the holder was never heard by this process, and may have voted on alone; {flag}"
-            ));
+            return Some(
+                "the holder was never heard by this process, and may have voted on alone".into(),
+            );
         };
         // What it had sent before shows a while later.
         let alone_ms = self.chain.moved.since(gone_at);
         (alone_ms > self.setup.timing.chain_quiet_ms).then(|| {
             format!(
-                "the holder voted on for {} s after it was heard last, and the record here lacks those votes; {flag}",
+                "the holder voted on for {} s after it was heard last, and the record here lacks those votes",
                 alone_ms / 1000
             )
         })

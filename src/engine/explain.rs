@@ -92,7 +92,10 @@ impl Engine {
             Stage::Standby if !self.setup.automatic => {
                 "failover.mode is manual: `supervisor ctl promote` lets it vote".into()
             }
-            Stage::Standby => "it takes over when nobody holds the term".into(),
+            Stage::Standby => match self.barred() {
+                Some(why) => format!("an operator has to decide: {why}"),
+                None => "it takes over when nobody holds the term".into(),
+            },
             Stage::Active(_) => match &self.planned {
                 Some(plan) => format!(
                     "it hands over to {} when {} slots without a leader slot of this identity lie ahead",

@@ -57,8 +57,8 @@ pub use invariants::Violation;
 pub use setup::{AuthorityTraits, Fence, Setup, Timing};
 
 use state::{
-    Chain, Child, Entered, Gate, Handed, Hold, Holder, Launch, OwnView, PeerView, Planned, Stage,
-    TransitionRef, Waiter, Wish,
+    Chain, Child, Entered, FencedOff, Gate, Handed, Hold, Holder, Launch, OwnView, PeerView,
+    Planned, Stage, TransitionRef, Waiter, Wish,
 };
 use std::collections::{BTreeMap, VecDeque};
 use table::Cause;
@@ -153,6 +153,7 @@ pub struct Engine {
     held_last: bool,
     /// Those that were heard, and are gone, since then.
     absent: BTreeMap<NodeName, Millis>,
+    fenced_off: Option<FencedOff>,
     chain: Chain,
     isolated_since: Option<Millis>,
     waiters: Vec<Waiter>,
@@ -224,6 +225,7 @@ impl Engine {
             peers: BTreeMap::new(),
             held_last: false,
             absent: BTreeMap::new(),
+            fenced_off: None,
             chain: Chain::default(),
             isolated_since: None,
             waiters: Vec::new(),

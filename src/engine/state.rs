@@ -123,10 +123,20 @@ pub(super) enum Fencing {
     /// It may not, or has tried.
     No,
     May,
-    /// It did; the holder before was gone since then, where that is known.
-    Did {
-        gone_at: Option<Millis>,
-    },
+}
+
+/// The fence command was run. It outlives the promotion that ran it: whatever lets this node have the term later, the record here
+/// may lack votes of the holder that was ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct FencedOff {
+    /// The holder of that time, where there was one.
+    pub(super) holder: Option<NodeName>,
+    /// Since when it was gone.
+    pub(super) gone_at: Option<Millis>,
+    /// The term of the newest record, once that was looked at. Under a later one somebody has gone on from the votes in question.
+    pub(super) judged: Option<Term>,
+    /// Why only an operator can have this node vote.
+    pub(super) barred: Option<String>,
 }
 
 /// What the chain shows of the identity's votes, and what of it is accounted for.

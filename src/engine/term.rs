@@ -199,8 +199,8 @@ impl Engine {
         if self.setup.authority.alone {
             return self.reclaims.then_some((earliest, Reason::Takeover));
         }
-        // An identity that has never voted waits for an operator's word.
-        if !self.has_voted || self.claimed {
+        // An identity that has never voted waits for an operator's word, and so does one whose newest votes may be unknown here.
+        if !self.has_voted || self.claimed || self.barred().is_some() {
             return None;
         }
         let Holder::Nobody { since } = self.holder else {

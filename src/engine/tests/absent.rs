@@ -239,28 +239,118 @@ fn an_operator_is_told_why_nothing_is_ended() {
     );
 }
 
+/// Ended after it voted on for so long, as the chain shows; and what is done with the vote history that is known here.
+fn followed(alone_for: u64) -> (Rig, Vec<String>) {
+    let mut rig = standby(armed());
+    seconds(&mut rig, 2, |_| Some(90));
+    goes(&mut rig);
+    seconds(&mut rig, 30, |second| Some(90 + second.min(alone_for)));
+    assert_eq!(rig.engine.role(), Role::Promoting);
+    unsafe_to(&mut rig);
+    rig.done();
+    let taken = rig.held_with(9, history(6));
+    (rig, taken)
+}
+
+fn history(term: u64) -> RecordMark {
+    RecordMark {
+        kind: RecordKind::VoteHistory,
+        ..mark(term, 40, 90)
+    }
+}
+
+const ALONE: [&str; 3] = [
+    "page",
+    "promoting -> demoting: promotion-failed",
+    "release 9",
+];
+
 /// Of a vote history the chain does not tell whether it is the newest.
 #[test]
 fn a_holder_that_has_voted_on_alone_is_not_followed_without_an_operator() {
-    let followed = |alone_for: u64| {
-        let mut rig = standby(armed());
-        seconds(&mut rig, 2, |_| Some(90));
-        goes(&mut rig);
-        let newest = |second: u64| Some(90 + second.min(alone_for));
-        seconds(&mut rig, 30, newest);
-        assert_eq!(rig.engine.role(), Role::Promoting);
-        unsafe_to(&mut rig);
-        rig.done();
-        let history = RecordMark {
-            kind: RecordKind::VoteHistory,
-            ..mark(6, 40, 90)
-        };
-        rig.held_with(9, history)
+    let (_, on_its_way) = followed(3);
+    assert_eq!(on_its_way, ["install for 9"], "on its way when it died");
+    assert_eq!(followed(12).1, ALONE);
+}
+
+/// It is entitled from here on, and needs nobody's word for the next term.
+#[test]
+fn nor_by_any_later_try() {
+    let (mut rig, _) = followed(12);
+    rig.nobody_holds();
+    assert_eq!(rig.done(), ["demoting -> standby: released"]);
+    let tried = seconds(&mut rig, 60, |_| Some(102));
+    assert!(tried.is_empty(), "{tried:?}");
+    let next = rig.engine.explain(rig.now).next;
+    assert!(next.contains("an operator has to decide"), "{next}");
+    rig.ask(1, PROMOTE);
+    rig.held_with(10, history(6));
+    let refused = rig.done();
+    assert_eq!(refused[1], "answer 1 Unsafe", "{refused:?}");
+    let risk = PromoteFlags {
+        accept_double_vote_risk: true,
+        ..PromoteFlags::default()
     };
-    assert_eq!(followed(3), ["install for 9"], "on their way when it died");
-    let alone = followed(12);
-    assert_eq!(
-        alone[1], "promoting -> demoting: promotion-failed",
-        "{alone:?}"
-    );
+    rig.ask(2, Command::Promote(risk));
+    let taken = rig.held_with(11, history(6));
+    assert_eq!(taken[1], "install for 11", "{taken:?}");
+}
+
+#[test]
+fn nor_where_the_term_was_refused_after_the_command_or_nobody_heard_how_it_ended() {
+    for late in [false, true] {
+        let mut rig = standby(armed());
+        goes(&mut rig);
+        seconds(&mut rig, 30, |second| Some(90 + second.min(12)));
+        unsafe_to(&mut rig);
+        if late {
+            rig.later(9_000);
+            rig.reads_well();
+            rig.later(1_000);
+        } else {
+            rig.done();
+            rig.refused();
+        }
+        assert_eq!(rig.engine.role(), Role::Standby);
+        seconds(&mut rig, 9, |_| Some(102));
+        assert_eq!(rig.engine.role(), Role::Promoting);
+        assert_eq!(rig.held_with(9, history(6)), ALONE);
+    }
+}
+
+#[test]
+fn once_it_is_heard_or_somebody_has_voted_since_it_needs_no_operator() {
+    let (mut heard, _) = followed(12);
+    heard.done();
+    heard.peer("b", false);
+    heard.nobody_holds();
+    let begun = seconds(&mut heard, 9, |_| Some(102));
+    assert_eq!(begun[0], "standby -> promoting: holder-gone");
+    assert_eq!(heard.held_with(10, history(6)), ["install for 10"]);
+
+    let (mut since, _) = followed(12);
+    since.done();
+    since.ask(1, PROMOTE);
+    let taken = since.held_with(10, history(8));
+    assert_eq!(taken[1], "install for 10", "{taken:?}");
+}
+
+/// Until it can be compared.
+#[test]
+fn while_the_chain_cannot_be_read_the_next_try_is_left_to_time() {
+    let mut rig = standby(armed());
+    goes(&mut rig);
+    seconds(&mut rig, 9, |_| Some(90));
+    unsafe_to(&mut rig);
+    for _ in 0..3 {
+        rig.later(1_000);
+        rig.reads_well();
+    }
+    rig.done();
+    assert_eq!(rig.held_with(9, mark(6, 40, 90)), ALONE);
+    rig.done();
+    rig.nobody_holds();
+    let again = seconds(&mut rig, 9, |_| Some(90));
+    assert_eq!(again[0], "standby -> promoting: holder-gone");
+    assert_eq!(rig.held_with(10, mark(6, 40, 90)), ["install for 10"]);
 }

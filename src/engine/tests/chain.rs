@@ -308,3 +308,27 @@ fn a_node_that_cannot_be_asked_is_not_passed_over_while_the_chain_shows_new_vote
     let asked = rig.ask(1, RISK);
     assert!(asked.contains(&"acquire".to_owned()), "{asked:?}");
 }
+
+#[test]
+fn nor_by_an_operators_word_for_a_promotion_that_is_under_way() {
+    for (is_quiet, verdict) in [(false, Some(Verdict::Refused)), (true, None)] {
+        let mut rig = Rig::standby(false);
+        rig.engine.setup.authority.leased = false;
+        for second in 0..10 {
+            rig.later(1_000);
+            rig.reads_well();
+            rig.feed(chain(if is_quiet { 91 } else { 91 + second }));
+        }
+        rig.ask(1, PROMOTE);
+        let word = rig.engine.step(rig.now, Input::Asked(RequestId(2), RISK));
+        let answered = word.iter().find_map(|effect| match effect {
+            Effect::Answer { verdict, .. } => Some(*verdict),
+            _ => None,
+        });
+        assert_eq!(answered, verdict);
+        // A word that was refused stands for nothing: the record must not be older than the chain.
+        rig.held(7);
+        let goes_on = rig.tell(Outcome::Durable(Some(mark(6, 40, 90))));
+        assert_eq!(goes_on == ["open gate 7"], is_quiet, "{goes_on:?}");
+    }
+}
