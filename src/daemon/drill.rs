@@ -7,14 +7,17 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::sync::oneshot::{Receiver, channel};
+
 use super::event::Event;
 use super::perform::{ADMIN_WITHIN, AUTHORITY_WITHIN, chain};
+use super::worker::Worker;
 use super::{Daemon, clock, install};
 use crate::authority::news::{Member, Rehearsal, Rehearsed};
 use crate::ctl::server::Replies;
 use crate::ctl::time::Timestamp;
 use crate::ctl::wire::Reply;
-use crate::engine::values::{Identity, NodeName, RequestId, Role, Verdict};
+use crate::engine::values::{Identity, NodeName, RequestId, Role, Term, Verdict};
 
 /// The other node hears of it and answers within this, or is taken not to.
 const WITHIN: Duration = Duration::from_secs(20);
@@ -176,44 +179,33 @@ impl Daemon {
         replies.finish(end);
     }
 
-    /// Does this node's part, and says so by an event.
+    /// Does this node's part, and says so by an event. What it writes it writes in its turn, before whatever a handover that begins
+    /// meanwhile writes; one that is under way is not disturbed.
     fn rehearse(&mut self, number: u64) {
         self.drills.rehearsed_at = Some(Instant::now());
-        let (events, authority) = (self.events.clone(), self.authority.clone());
-        let term = self
-            .engine
-            .term()
-            .filter(|_| self.engine.role() == Role::Active);
-        let paths = self.paths.clone();
-        let identity = self.keys.staked.pubkey();
+        let role = self.engine.role();
+        if !matches!(role, Role::Active | Role::Standby | Role::Parked) {
+            let why = format!("this node is {role}, and rehearses at rest");
+            let step = finished("begin", Instant::now(), Err(why));
+            let _ = self.events.send(Event::Rehearsed(number, vec![step]));
+            return;
+        }
+        let term = self.engine.term().filter(|_| role == Role::Active);
+        let first = match term {
+            Some(term) => self.rehearse_confirm(term),
+            None => self.rehearse_install(),
+        };
         let link = self.link.clone();
         let carried = self.engine.child_identity().unwrap_or(Identity::Unstaked);
+        let last = in_turn(&self.linker, move || {
+            timed("point the identity link", || match link.point_at(carried) {
+                Ok(_) => Ok(()),
+                Err(error) => Err(chain(&error)),
+            })
+        });
         let admin = self.child.as_ref().and_then(|child| child.admin.clone());
+        let events = self.events.clone();
         tokio::task::spawn_local(async move {
-            let blocking = tokio::task::spawn_blocking(move || {
-                let first = match term {
-                    Some(term) => timed("have the term confirmed", || {
-                        match authority.confirm(term, AUTHORITY_WITHIN) {
-                            Ok(true) => Ok(()),
-                            Ok(false) => Err(format!("term {term} is over")),
-                            Err(fault) => Err(fault.to_string()),
-                        }
-                    }),
-                    None => timed("install the newest record", || {
-                        let paths = paths.ok_or("the validator's ledger is not known yet")?;
-                        match install::rehearse(&authority, &paths, &identity) {
-                            Ok(Some(_)) => Ok(()),
-                            Ok(None) => Err("there is no vote record yet".into()),
-                            Err(error) => Err(chain(&error)),
-                        }
-                    }),
-                };
-                let last = timed("point the identity link", || match link.point_at(carried) {
-                    Ok(_) => Ok(()),
-                    Err(error) => Err(chain(&error)),
-                });
-                [first, last]
-            });
             // As often as a demotion and a promotion talk to it, without saying anything.
             let talks = if term.is_some() {
                 [
@@ -230,12 +222,56 @@ impl Daemon {
             for step in talks {
                 steps.push(talk(step, admin.as_deref()).await);
             }
-            if let Ok(others) = blocking.await {
-                steps.extend(others);
+            for part in [first, last] {
+                steps.extend(part.await);
             }
             let _ = events.send(Event::Rehearsed(number, steps));
         });
     }
+
+    fn rehearse_confirm(&self, term: Term) -> Receiver<Rehearsed> {
+        let authority = self.authority.clone();
+        let (tell, told) = channel();
+        // It writes nothing, and a handover must not wait for it.
+        tokio::task::spawn_blocking(move || {
+            let _ = tell.send(timed("have the term confirmed", || {
+                match authority.confirm(term, AUTHORITY_WITHIN) {
+                    Ok(true) => Ok(()),
+                    Ok(false) => Err(format!("term {term} is over")),
+                    Err(fault) => Err(fault.to_string()),
+                }
+            }));
+        });
+        told
+    }
+
+    fn rehearse_install(&self) -> Receiver<Rehearsed> {
+        let (authority, paths) = (self.authority.clone(), self.paths.clone());
+        let identity = self.keys.staked.pubkey();
+        in_turn(&self.disk, move || {
+            timed("install the newest record", || {
+                let paths = paths.ok_or("the validator's ledger is not known yet")?;
+                match install::rehearse(&authority, &paths, &identity) {
+                    Ok(Some(_)) => Ok(()),
+                    Ok(None) => Err("there is no vote record yet".into()),
+                    Err(error) => Err(chain(&error)),
+                }
+            })
+        })
+    }
+}
+
+/// By the worker that does it in earnest.
+fn in_turn(
+    worker: &Worker,
+    work: impl FnOnce() -> Rehearsed + Send + 'static,
+) -> Receiver<Rehearsed> {
+    let (tell, told) = channel();
+    worker.run(move || {
+        // The loop may have ended.
+        let _ = tell.send(work());
+    });
+    told
 }
 
 async fn talk(step: &str, admin: Option<&crate::validator::admin_rpc::AdminRpc>) -> Rehearsed {
