@@ -56,21 +56,26 @@ pub fn read(path: &Path, max: usize) -> io::Result<Option<Vec<u8>>> {
 pub struct TwoFiles {
     newest: PathBuf,
     older: PathBuf,
-    directory: File,
+}
+
+/// What is left to do for the names of the two files before the older one may be written over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Names {
+    /// The newest content has the older name.
+    ToExchange,
+    /// They are right, but may not be on the disk.
+    ToSync,
+    Settled,
 }
 
 impl TwoFiles {
     /// Names the files. Creates none.
-    ///
-    /// # Errors
-    /// The directory cannot be opened.
-    pub fn new(newest: PathBuf) -> io::Result<Self> {
-        let directory = File::open(parent(&newest))?;
-        Ok(Self {
+    #[must_use]
+    pub fn new(newest: PathBuf) -> Self {
+        Self {
             older: with_suffix(&newest, ".older"),
             newest,
-            directory,
-        })
+        }
     }
 
     #[must_use]
@@ -83,21 +88,39 @@ impl TwoFiles {
         &self.older
     }
 
-    /// Makes `content` the newest. When it returns, it is on the disk under its name.
-    /// Calls must not overlap.
+    /// Makes `content` the newest. When it returns, it is on the disk; its name may be left to [`Self::settle`], which the next call
+    /// does first. Calls must not overlap.
     ///
     /// # Errors
     /// The first step that fails. Repeating the call is always right.
-    pub fn write(&self, content: &[u8]) -> io::Result<()> {
-        if self.write_older(content)? {
+    pub fn put(&self, names: &mut Names, content: &[u8]) -> io::Result<()> {
+        self.settle(names)?;
+        *names = Names::ToSync;
+        *names = if self.write_older(content)? {
+            Names::ToExchange
+        } else {
+            Names::Settled
+        };
+        Ok(())
+    }
+
+    /// Gives the newest content its name, on the disk.
+    ///
+    /// # Errors
+    /// The disk refuses. The content is safe, and the next call tries again.
+    pub fn settle(&self, names: &mut Names) -> io::Result<()> {
+        if *names == Names::ToExchange {
             self.exchange()?;
-            self.sync_names()?;
+            *names = Names::ToSync;
+        }
+        if *names == Names::ToSync {
+            sync_directory(&self.newest)?;
+            *names = Names::Settled;
         }
         Ok(())
     }
 
-    /// Writes `content` over the older file. When it returns, it is on the disk, and `true` says that it has the older name:
-    /// before the next call the names must be exchanged and synced.
+    /// Writes `content` over the older file. When it returns, it is on the disk, and `true` says that it has the older name.
     /// Where there is no older file yet, `content` gets the newest name as well.
     ///
     /// The names must be on the disk when it is called. Then a crash while the content is written damages the older file only; a
@@ -106,10 +129,7 @@ impl TwoFiles {
     /// No crash leaves the older file alone. It comes to be only beside a newest one: the first content of all takes another
     /// way. From then on the newest name is exchanged, or replaced by a rename, and never given up. Whoever finds the older file alone
     /// knows that something else has taken the newest away.
-    ///
-    /// # Errors
-    /// The first step that fails. After [`Self::sync_names`], repeating the call is always right.
-    pub fn write_older(&self, content: &[u8]) -> io::Result<bool> {
+    fn write_older(&self, content: &[u8]) -> io::Result<bool> {
         match OpenOptions::new().write(true).open(&self.older) {
             Ok(file) => write_over(&file, content).map(|()| true),
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -118,16 +138,13 @@ impl TwoFiles {
                 write_over(&open_for_writing(&self.older, false)?, content)?;
                 // Until its name is on the disk too, the content may be found by nobody.
                 self.exchange()?;
-                self.sync_names().map(|()| false)
+                sync_directory(&self.newest).map(|()| false)
             }
         }
     }
 
     /// What has the older name gets the newest one, and the other way round.
-    ///
-    /// # Errors
-    /// The disk refuses; nothing has changed.
-    pub fn exchange(&self) -> io::Result<()> {
+    fn exchange(&self) -> io::Result<()> {
         let exchanged = renameat2(
             AT_FDCWD,
             &self.older,
@@ -143,14 +160,6 @@ impl TwoFiles {
             }
             Err(error) => Err(error.into()),
         }
-    }
-
-    /// When it returns, the names are on the disk as they are.
-    ///
-    /// # Errors
-    /// The disk refuses.
-    pub fn sync_names(&self) -> io::Result<()> {
-        self.directory.sync_all()
     }
 }
 
@@ -194,10 +203,15 @@ mod tests {
     #[test]
     fn the_newest_and_the_one_before_are_kept() -> io::Result<()> {
         let dir = tempfile::tempdir()?;
-        let files = TwoFiles::new(dir.path().join("record"))?;
-        files.write(b"first")?;
-        files.write(b"the second")?;
-        files.write(b"3")?;
+        let files = TwoFiles::new(dir.path().join("record"));
+        let mut names = Names::Settled;
+        let mut write = |content: &[u8]| {
+            files.put(&mut names, content)?;
+            files.settle(&mut names)
+        };
+        write(b"first")?;
+        write(b"the second")?;
+        write(b"3")?;
         assert_eq!(std::fs::read(files.newest())?, b"3");
         assert_eq!(std::fs::read(files.older())?, b"the second");
         Ok(())
@@ -206,10 +220,15 @@ mod tests {
     #[test]
     fn the_first_content_of_all_makes_no_older_file() -> io::Result<()> {
         let dir = tempfile::tempdir()?;
-        let files = TwoFiles::new(dir.path().join("record"))?;
-        files.write(b"first")?;
+        let files = TwoFiles::new(dir.path().join("record"));
+        let mut names = Names::Settled;
+        let mut write = |content: &[u8]| {
+            files.put(&mut names, content)?;
+            files.settle(&mut names)
+        };
+        write(b"first")?;
         assert!(!files.older().exists());
-        files.write(b"second")?;
+        write(b"second")?;
         assert_eq!(std::fs::read(files.older())?, b"first");
         Ok(())
     }
@@ -217,11 +236,16 @@ mod tests {
     #[test]
     fn a_newest_file_that_is_taken_away_between_two_writes_comes_back() -> io::Result<()> {
         let dir = tempfile::tempdir()?;
-        let files = TwoFiles::new(dir.path().join("record"))?;
-        files.write(b"first")?;
-        files.write(b"second")?;
+        let files = TwoFiles::new(dir.path().join("record"));
+        let mut names = Names::Settled;
+        let mut write = |content: &[u8]| {
+            files.put(&mut names, content)?;
+            files.settle(&mut names)
+        };
+        write(b"first")?;
+        write(b"second")?;
         std::fs::remove_file(files.newest())?;
-        files.write(b"third")?;
+        write(b"third")?;
         assert_eq!(std::fs::read(files.newest())?, b"third");
         Ok(())
     }

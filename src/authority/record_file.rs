@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::durable_file::{self, TwoFiles};
+use super::durable_file::{self, Names, TwoFiles};
 use super::stored::{self, FormError, StoredRecord};
 use crate::engine::values::RecordMark;
 
@@ -27,8 +27,8 @@ pub enum OpenError {
     },
     #[error("{} cannot be read: {error}", path.display())]
     Newer { path: PathBuf, error: FormError },
-    /// See [`TwoFiles::write`] for why no crash leaves this.
-    #[error("{} is missing, though {} is there: something has removed the newest vote record. Put it back. {remedy}", path.display(), older.display())]
+    /// See [`TwoFiles`] for why no crash leaves this.
+    #[error("{} is missing, though {} is there: something has removed the newer one of the two. Put it back. {remedy}", path.display(), older.display())]
     Missing {
         path: PathBuf,
         older: PathBuf,
@@ -55,23 +55,10 @@ struct Inner {
     form: Vec<u8>,
 }
 
-/// What is left to do for the names of the two files before the older one may be written over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Names {
-    /// The newest record has the older name.
-    ToExchange,
-    /// They are right, but may not be on the disk.
-    ToSync,
-    Settled,
-}
-
 impl RecordFile {
     /// Opens `record` in `dir`, which must exist; creates none.
     pub(super) fn open(dir: &Path, identity: [u8; 32]) -> Result<Self, OpenError> {
-        let files = TwoFiles::new(dir.join("record")).map_err(|source| OpenError::Io {
-            path: dir.to_owned(),
-            source,
-        })?;
+        let files = TwoFiles::new(dir.join("record"));
         let record = read_newest(&files, identity)?;
         let mark = record.map(|record| record.mark);
         let names = names(&files, mark)?;
@@ -100,13 +87,12 @@ impl RecordFile {
     }
 
     fn put(&self, names: &mut Names, mark: RecordMark, form: &[u8]) -> io::Result<()> {
-        self.settle_names(names)?;
-        *names = Names::ToSync;
-        *names = if self.files.write_older(form)? {
-            Names::ToExchange
-        } else {
-            Names::Settled
-        };
+        let place = |mark: RecordMark| (mark.term, mark.seq);
+        // Whoever waited for its turn meanwhile is too late.
+        if self.mark().map(place) > Some(place(mark)) {
+            return Err(io::Error::other("a newer record is there by now"));
+        }
+        self.files.put(names, form)?;
         *self.newest() = Some(mark);
         Ok(())
     }
@@ -114,19 +100,7 @@ impl RecordFile {
     /// Gives the newest record its name, on the disk, if [`Self::write`] has left that to do. The record is safe where the disk
     /// refuses, and the next write tries again.
     pub(super) fn settle(&self) -> io::Result<()> {
-        self.settle_names(&mut self.inner().names)
-    }
-
-    fn settle_names(&self, names: &mut Names) -> io::Result<()> {
-        if *names == Names::ToExchange {
-            self.files.exchange()?;
-            *names = Names::ToSync;
-        }
-        if *names == Names::ToSync {
-            self.files.sync_names()?;
-            *names = Names::Settled;
-        }
-        Ok(())
+        self.files.settle(&mut self.inner().names)
     }
 
     /// As [`Self::open`] finds it.
@@ -195,7 +169,7 @@ pub(super) fn read_newest(
 }
 
 /// After a crash, `mark` being that of the newest record.
-fn names(files: &TwoFiles, mark: Option<RecordMark>) -> Result<Names, OpenError> {
+pub(super) fn names(files: &TwoFiles, mark: Option<RecordMark>) -> Result<Names, OpenError> {
     let newest = read(files.newest())?.and_then(|form| stored::read_record(&form).ok());
     Ok(if newest.map(|record| record.mark) == mark {
         Names::ToSync

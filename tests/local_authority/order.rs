@@ -35,10 +35,10 @@ fn changes(calls: &[Call], dir: &Path) -> Vec<String> {
     named.collect()
 }
 
-/// What a commit does that is the next of this authority.
-fn of_commit(local: &Local, dir: &Path, slot: u64) -> Vec<String> {
+/// What a commit does that is the next of this authority, of as many bytes as the record for `like`.
+fn of_commit(local: &Local, dir: &Path, slot: u64, like: u64) -> Vec<String> {
     let run = step::run(usize::MAX, || {
-        drop(local.commit(mark(Term(1), slot), &bytes(slot)))
+        drop(local.commit(mark(Term(1), slot), &bytes(like)))
     });
     assert!(run.reported);
     changes(&run.calls, dir)
@@ -57,12 +57,12 @@ fn a_commit_is_synced_before_it_is_reported() {
     let dir = tempfile::tempdir().expect("a directory");
     let local = two_commits(dir.path());
     assert_eq!(
-        of_commit(&local, dir.path(), 10),
+        of_commit(&local, dir.path(), 12, 10),
         ["write record.older", "sync record.older"],
         "a record of the same length"
     );
     assert_eq!(
-        of_commit(&local, dir.path(), 17),
+        of_commit(&local, dir.path(), 13, 17),
         [
             "write record.older",
             "cut record.older",
@@ -89,10 +89,13 @@ fn the_names_are_on_the_disk_before_the_older_file_is_written_over() {
         "cut record.older",
         "sync record.older",
     ];
-    assert_eq!(of_commit(&open(dir.path()), dir.path(), 17), expected);
+    assert_eq!(of_commit(&open(dir.path()), dir.path(), 17, 17), expected);
     assert_eq!(settle(&open(dir.path())), expected[..2]);
     // Whoever exchanged them may have been killed before they were synced.
-    assert_eq!(of_commit(&open(dir.path()), dir.path(), 18), expected[1..]);
+    assert_eq!(
+        of_commit(&open(dir.path()), dir.path(), 18, 18),
+        expected[1..]
+    );
 }
 
 #[test]
@@ -107,9 +110,9 @@ fn a_file_that_is_made_gets_its_name_on_the_disk_before_its_record_is_reported()
         "rename",
         "sync directory",
     ];
-    assert_eq!(of_commit(&local, dir.path(), 10), first);
+    assert_eq!(of_commit(&local, dir.path(), 12, 10), first);
     let second = first.map(|step| step.replace(".new", ".older"));
-    assert_eq!(of_commit(&local, dir.path(), 17), second);
+    assert_eq!(of_commit(&local, dir.path(), 13, 17), second);
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! Who holds the term, who may take it, and with which record.
 
-use crate::node::{SOON_MS, Set, WITHIN, voting};
+use std::sync::Arc;
+
+use crate::node::{SOON_MS, Set, WITHIN, mark, voting};
+use testkit::held::{Held, Point};
 use testkit::stand_in::until;
 use validator_supervisor::authority::news::News;
 use validator_supervisor::authority::{CommitError, Fault};
@@ -98,10 +101,35 @@ fn a_holder_that_is_to_hold_waits_for_its_peer() {
     assert_eq!(b.newest(), Some(2));
 }
 
+/// It would never vote again, and its peer may not vote before it hears this one.
+#[test]
+fn a_holder_that_is_to_hold_does_not_wait_for_a_peer_that_is_off_by_an_operators_word() {
+    let mut set = Set::new(&["a", "b"]);
+    set.on_loss = OnLoss::Hold;
+    let (a, b, _) = voting(&set);
+    b.forget();
+    drop(a);
+    b.hears_of_trouble("");
+    let (term, _) = b.authority.acquire(WITHIN, true).expect("a term");
+    b.settles(term, 2).expect("a commit");
+    // Once it was heard again it is one that may be lost.
+    let a = set.start("a");
+    a.comes_to(2);
+    b.settles(term, 3).expect("a commit");
+    assert_eq!(a.newest(), Some(3));
+    drop(a);
+    let waits = until(
+        SOON_MS,
+        || matches!(b.commits(term, 4), Err(CommitError::Unsettled(why)) if why.contains("peer.on_loss")),
+    );
+    assert!(waits);
+}
+
 #[test]
 fn a_dead_holder_is_followed_by_nobody_until_it_is_back_or_an_operator_says_so() {
     let set = Set::new(&["a", "b"]);
     let (a, b, term) = voting(&set);
+    b.forget();
     drop(a);
     b.hears_of_trouble("");
     let why = b.is_refused();
@@ -166,6 +194,7 @@ fn a_term_that_is_passed_is_taken_by_the_one_it_was_passed_to() {
 fn a_term_is_not_passed_to_a_node_that_is_not_there() {
     let set = Set::new(&["a", "b"]);
     let (a, _b, term) = voting(&set);
+    a.forget();
     set.cut("b", true);
     a.hears_of_trouble("");
     let to = NodeName("b".into());
@@ -180,6 +209,7 @@ fn a_term_is_confirmed_by_what_the_others_say_now() {
     let (a, b, term) = voting(&set);
     assert_eq!(a.authority.confirm(term, WITHIN), Ok(true));
     assert_eq!(b.authority.confirm(term, WITHIN), Ok(false));
+    a.forget();
     set.cut("b", true);
     a.hears_of_trouble("");
     assert!(matches!(
@@ -241,4 +271,62 @@ fn of_three_nodes_one_that_is_away_keeps_the_others_from_a_term_but_not_the_hold
     // Whichever of the two it hears first.
     let refused = until(SOON_MS, || c.is_refused().contains("b holds term"));
     assert!(refused, "{}", c.is_refused());
+}
+
+/// Whoever takes the next term from here must have the newest record first.
+#[test]
+fn a_node_whose_record_cannot_be_read_says_nothing_to_one_that_lacks_it() {
+    let set = Set::new(&["a", "b"]);
+    let (a, b, term) = voting(&set);
+    drop(b);
+    a.settles(term, 2).expect("a commit");
+    let files = ["record", "record.older"].map(|file| set.state_dir("a").join(file));
+    let whole = files
+        .clone()
+        .map(|file| std::fs::read(file).expect("a file"));
+    for file in &files {
+        std::fs::write(file, b"damaged").expect("a file");
+    }
+    let b = set.start("b");
+    a.hears_of_trouble("it cannot be brought up to date");
+    b.is_refused();
+    assert_eq!(b.newest(), Some(1));
+    for (file, whole) in files.iter().zip(whole) {
+        std::fs::write(file, whole).expect("a file");
+    }
+    b.comes_to(2);
+    b.hears_from("a");
+    a.settles(term, 3).expect("a commit");
+    assert_eq!(b.newest(), Some(3));
+}
+
+/// Takes root: the commit is held where it opens its file.
+#[test]
+fn a_node_that_comes_back_during_a_commit_gets_its_record_before_the_vote_leaves() {
+    let set = Set::new(&["a", "b"]);
+    let (a, b, term) = voting(&set);
+    // From the second one on a record has an older file to be written over.
+    a.settles(term, 2).expect("a commit");
+    drop(b);
+    a.forget();
+    let point = Point {
+        dir: set.state_dir("a"),
+        file: "record.older".into(),
+        skip: 0,
+        named: false,
+    };
+    let held = Held::at(i32::try_from(std::process::id()).expect("a process"), point);
+    let held = held.expect("fanotify, as root");
+    let authority = Arc::clone(&a.authority);
+    std::thread::scope(|scope| {
+        let committed = scope.spawn(|| authority.commit(mark(term, 3), b"record 3"));
+        assert!(until(SOON_MS, || held.is_reached()), "no commit");
+        let b = set.start("b");
+        a.hears_from("b");
+        b.hears_from("a");
+        assert!(!committed.is_finished());
+        drop(held);
+        let committed = committed.join().expect("an outcome");
+        assert_eq!(committed.map(|()| b.newest()), Ok(Some(3)));
+    });
 }

@@ -186,3 +186,23 @@ fn a_node_that_says_hello_twice_is_let_go_of() {
     b.hears_of_trouble("it says hello again");
     assert!(a.is_closed());
 }
+
+/// It would be the last for ever: no node could take a higher one.
+#[test]
+fn a_term_that_no_node_can_have_reached_ends_the_link() {
+    let far = 1 << 60;
+    let words = [
+        state(&claim(far, Some("a"), false, None), false),
+        framed(FENCED, &claim(far, Some("a"), false, None)),
+        record(RECORD, mark(Term(far), 2), IDENTITY),
+        framed(ASK, &json!({ "term": far, "record": null })),
+    ];
+    for word in words {
+        let set = Set::new(&["a", "b"]);
+        let (b, mut a, _) = beside_a_holder(&set);
+        a.sends(&word);
+        b.hears_of_trouble("which no node can have reached");
+        assert!(a.is_closed());
+        assert_eq!(b.newest(), Some(1));
+    }
+}

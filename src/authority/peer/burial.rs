@@ -34,11 +34,14 @@ impl Node {
     /// meanwhile may have been ended before.
     pub(super) fn bury(&self, absent: &Absent) -> bool {
         let mut state = self.state();
-        let other = state.others.get(&absent.node);
-        let still = other.is_some_and(|other| other.link.is_none() && other.met == absent.met);
-        if still {
-            state.pact.bury(absent.node.clone());
+        let Some(other) = state.others.get_mut(&absent.node) else {
+            return false;
+        };
+        if other.link.is_some() || other.met != absent.met {
+            return false;
         }
-        still
+        other.is_dead = true;
+        state.pact.bury(absent.node.clone());
+        true
     }
 }

@@ -197,7 +197,7 @@ fn talk(
     };
     node.meet(&hello, from)?;
     incoming.is_known();
-    node.link_up(from, link, &hello);
+    node.link_up(from, link, &hello)?;
     loop {
         while let Some(message) = incoming.next()? {
             node.hear(from, link, message)?;

@@ -58,22 +58,28 @@ impl Node {
     }
 
     /// From here on that node is there. It gets the newest record, then the word of this node, then every vote.
-    pub(super) fn link_up(&self, from: &NodeName, link: &Arc<Link>, hello: &Hello) {
+    pub(super) fn link_up(
+        &self,
+        from: &NodeName,
+        link: &Arc<Link>,
+        hello: &Hello,
+    ) -> Result<(), LinkError> {
         let mut state = self.state();
         let due = self.newest();
-        let _ = self.bring_up_to_date(link, hello.record);
+        self.bring_up_to_date(link, hello.record)?;
         let word = Message::State(State {
             asks: true,
             ..self.word(&state)
         });
-        let _ = link.send(&word);
+        link.send(&word)?;
         let Some(other) = state.others.get_mut(from) else {
-            return;
+            return Ok(());
         };
         if let Some(before) = other.link.replace(Arc::clone(link)) {
             before.close();
         }
         other.met += 1;
+        other.is_dead = false;
         other.record = hello.record;
         other.due = due;
         other.in_step.set(due <= hello.record);
@@ -81,6 +87,7 @@ impl Node {
         state.pact.met(from);
         self.well(&mut state, Part::Link(from.clone()));
         self.has_changed();
+        Ok(())
     }
 
     /// That link has ended.
@@ -123,8 +130,8 @@ impl Node {
                 return Err(LinkError::Unfit("it says hello again".into()));
             }
             Message::State(word) => self.hear_state(&mut state, from, link, word)?,
-            Message::Record(record) => self.hear_record(&state, link, &record)?,
-            Message::Commit(record) => self.hear_commit(&state, from, link, &record)?,
+            Message::Record(record) => self.hear_record(&mut state, link, &record)?,
+            Message::Commit(record) => self.hear_commit(&mut state, from, link, &record)?,
             Message::Kept(place) => self.hear_kept(&mut state, from, place),
             Message::Fenced(claim) => self.hear_claim(&mut state, from, &claim)?,
             Message::Ask(asked) => self.hear_ask(&mut state, from, link, asked)?,
@@ -180,9 +187,7 @@ impl Node {
             return Ok(());
         }
         let has = state.others.get(heir).and_then(|other| other.record);
-        if self.bring_up_to_date(link, has).is_err() {
-            return Ok(());
-        }
+        self.bring_up_to_date(link, has)?;
         let named = state.pact.end(Some(heir.clone()));
         self.keep(state, named)?;
         self.tell_others(state);
@@ -204,19 +209,19 @@ impl Node {
 
     fn hear_record(
         &self,
-        state: &Inner,
+        state: &mut Inner,
         link: &Link,
         record: &StoredRecord,
     ) -> Result<(), LinkError> {
         if !state.pact.holds() {
-            self.keep_record(record)?;
+            self.keep_record(state, record)?;
         }
-        self.answer_kept(link)
+        self.answer_kept(state, link)
     }
 
     fn hear_commit(
         &self,
-        state: &Inner,
+        state: &mut Inner,
         from: &NodeName,
         link: &Link,
         record: &StoredRecord,
@@ -225,11 +230,11 @@ impl Node {
             link.send(&Message::Fenced(state.claim()))?;
             return Ok(());
         }
-        self.keep_record(record)?;
-        self.answer_kept(link)
+        self.keep_record(state, record)?;
+        self.answer_kept(state, link)
     }
 
-    fn keep_record(&self, record: &StoredRecord) -> Result<(), LinkError> {
+    fn keep_record(&self, state: &mut Inner, record: &StoredRecord) -> Result<(), LinkError> {
         reachable(record.mark.term.0)?;
         if record.identity != self.identity {
             return Err(LinkError::Unfit(format!(
@@ -238,17 +243,19 @@ impl Node {
             )));
         }
         if Some(Place::from(record.mark)) > self.newest() {
-            self.record.write(record.mark, &record.bytes)?;
+            let kept = self.record.write(record.mark, &record.bytes);
+            self.is_kept(state, kept, self.record.path().to_owned())?;
         }
         Ok(())
     }
 
-    fn answer_kept(&self, link: &Link) -> Result<(), LinkError> {
+    fn answer_kept(&self, state: &mut Inner, link: &Link) -> Result<(), LinkError> {
         if let Some(newest) = self.newest() {
             link.send(&Message::Kept(newest))?;
         }
         // The vote has left by now; the next record is kept the sooner.
-        Ok(self.record.settle()?)
+        let settled = self.record.settle();
+        Ok(self.is_kept(state, settled, self.record.path().to_owned())?)
     }
 
     fn hear_kept(&self, state: &mut Inner, from: &NodeName, place: Place) {
@@ -267,6 +274,7 @@ impl Node {
         link: &Link,
         asked: Asked,
     ) -> Result<(), LinkError> {
+        reachable(asked.term)?;
         let term = Term(asked.term);
         let is_there = |name: &NodeName| {
             let other = state.others.get(name);
@@ -274,9 +282,7 @@ impl Node {
         };
         match state.pact.asked(term, from, is_there) {
             Ok(promised) => {
-                if self.bring_up_to_date(link, asked.record).is_err() {
-                    return Ok(());
-                }
+                self.bring_up_to_date(link, asked.record)?;
                 self.keep(state, promised)?;
                 link.send(&Message::Promised(Answered { term: asked.term }))?;
             }

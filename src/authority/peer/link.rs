@@ -5,6 +5,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -31,10 +32,21 @@ pub(super) enum LinkError {
     Closed,
     #[error("{}", in_words(.0))]
     Tls(#[from] rustls::Error),
+    /// What it sent cannot be kept here.
+    #[error("{0}")]
+    Disk(#[from] DiskError),
     #[error("it speaks nonsense: {0}")]
     Nonsense(#[from] MessageError),
     #[error("{0}")]
     Unfit(String),
+}
+
+/// A file of the state directory that cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[error("{} cannot be written: {source}: free or repair the disk that state_dir is on", path.display())]
+pub(super) struct DiskError {
+    pub(super) path: PathBuf,
+    pub(super) source: std::io::Error,
 }
 
 /// See the module.

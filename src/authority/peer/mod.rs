@@ -76,7 +76,7 @@ impl Peer {
         surroundings: Surroundings,
     ) -> Result<Self, StartError> {
         let record = RecordFile::open(&surroundings.state_dir, identity)?;
-        let (file, ballot) = BallotFile::open(&surroundings.state_dir, identity)?;
+        let (mut file, ballot) = BallotFile::open(&surroundings.state_dir, identity)?;
         let pact = Pact::begin(name.clone(), &ballot);
         if *pact.ballot() != ballot {
             file.write(pact.ballot())?;

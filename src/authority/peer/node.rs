@@ -4,14 +4,14 @@
 //! this node votes neither happens. Nothing is waited for under it but disks, and nothing is sent under it but a few words.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::ballot_file::BallotFile;
-use super::link::Link;
+use super::link::{DiskError, Link, LinkError};
 use super::message::{Claim, Message, Place, State};
-use crate::authority::Fault;
 use crate::authority::news::{Member, News, Part, Surroundings};
 use crate::authority::record_file::RecordFile;
 use crate::config::PeerConfig;
@@ -29,7 +29,6 @@ pub(super) struct Node {
     pub(super) identity: [u8; 32],
     pub(super) config: PeerConfig,
     pub(super) record: RecordFile,
-    ballot_file: BallotFile,
     state: Mutex<Inner>,
     /// For whoever asks how it is: [`Other::in_step`] of each.
     pub(super) in_step: BTreeMap<NodeName, Flag>,
@@ -54,6 +53,7 @@ impl std::fmt::Debug for Node {
 #[derive(Debug)]
 pub(super) struct Inner {
     pub(super) pact: Pact,
+    ballot_file: BallotFile,
     /// All other nodes of the configuration.
     pub(super) others: BTreeMap<NodeName, Other>,
     /// What the engine was told last of the holder.
@@ -77,6 +77,8 @@ pub(super) struct Other {
     pub(super) claim: Option<Ballot>,
     /// When it last said how it is.
     pub(super) heard_at: Option<Instant>,
+    /// Since it was met last it has ended for certain, or an operator says so: no vote waits for it.
+    pub(super) is_dead: bool,
 }
 
 /// Set under the lock, and read without it: a disk may be waited for under that.
@@ -111,6 +113,7 @@ impl Node {
             member: None,
             claim: None,
             heard_at: None,
+            is_dead: false,
         };
         let names = config.nodes.iter().map(|node| NodeName(node.name.clone()));
         let others: BTreeMap<NodeName, Other> = names
@@ -125,9 +128,9 @@ impl Node {
             identity,
             config: config.clone(),
             record,
-            ballot_file,
             state: Mutex::new(Inner {
                 pact,
+                ballot_file,
                 others,
                 told: None,
                 heir_since: None,
@@ -166,23 +169,31 @@ impl Node {
     ///
     /// # Errors
     /// The disk refuses: nothing has changed.
-    pub(super) fn keep(&self, state: &mut Inner, ballot: Ballot) -> std::io::Result<()> {
-        let kept = self.ballot_file.write(&ballot);
-        match &kept {
-            Ok(()) => self.well(state, Part::Disk),
-            Err(error) => self.trouble(
-                state,
-                Part::Disk,
-                format!("the ballot cannot be kept: {error}"),
-            ),
-        }
-        kept?;
+    pub(super) fn keep(&self, state: &mut Inner, ballot: Ballot) -> Result<(), DiskError> {
+        let kept = state.ballot_file.write(&ballot);
+        let path = state.ballot_file.path().to_owned();
+        self.is_kept(state, kept, path)?;
         state.heir_since = ballot.heir.as_ref().map(|_| Instant::now());
         if let Some(lost) = state.pact.keep(ballot) {
             self.tell_term(AuthorityNews::TermLost(lost));
         }
         self.has_changed();
         Ok(())
+    }
+
+    /// Tells how the disk is by what came of writing a file.
+    pub(super) fn is_kept(
+        &self,
+        state: &mut Inner,
+        outcome: std::io::Result<()>,
+        path: PathBuf,
+    ) -> Result<(), DiskError> {
+        let outcome = outcome.map_err(|source| DiskError { path, source });
+        match &outcome {
+            Ok(()) => self.well(state, Part::Disk),
+            Err(error) => self.trouble(state, Part::Disk, error.to_string()),
+        }
+        outcome
     }
 
     /// Tells the engine who holds the term, where that has changed and where it is known.
@@ -295,21 +306,21 @@ impl Node {
         self.record.mark().map(Place::from)
     }
 
-    /// Sends the newest record to a node that has an older one. It arrives before whatever is sent after.
-    pub(super) fn bring_up_to_date(&self, link: &Link, has: Option<Place>) -> Result<(), Fault> {
+    /// Sends the newest record to a node that has an older one. It arrives before whatever is sent after. An error ends the link:
+    /// without the record it must hear nothing that rests on its having it.
+    pub(super) fn bring_up_to_date(
+        &self,
+        link: &Link,
+        has: Option<Place>,
+    ) -> Result<(), LinkError> {
         if self.newest() <= has {
             return Ok(());
         }
         let record = self.record.read().map_err(|error| {
-            // Without the record it must hear nothing that rests on its having it.
             link.close();
-            Fault::Refused(error.to_string())
+            LinkError::Unfit(format!("it cannot be brought up to date: {error}"))
         })?;
-        if let Some(record) = record {
-            let sent = link.send(&Message::Record(record));
-            sent.map_err(|error| Fault::Unknown(error.to_string()))?;
-        }
-        Ok(())
+        record.map_or(Ok(()), |record| link.send(&Message::Record(record)))
     }
 
     /// Ends all threads of this node.

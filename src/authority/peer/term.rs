@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use super::message::{Asked, Message, State};
 use super::node::{Inner, Node};
 use crate::authority::Fault;
+use crate::authority::news::Part;
 use crate::engine::pact::Barred;
 use crate::engine::values::{NodeName, RecordMark, Term};
 
@@ -38,8 +39,13 @@ impl Node {
             }
         };
         self.keep(&mut state, ballot)
-            .map_err(|error| Fault::Refused(format!("the ballot cannot be kept: {error}")))?;
+            .map_err(|error| Fault::Refused(error.to_string()))?;
         state.pact.take();
+        if regardless {
+            let away = state.others.values_mut();
+            away.filter(|other| other.link.is_none())
+                .for_each(|other| other.is_dead = true);
+        }
         self.tell_others(&state);
         self.tell_holder(&mut state);
         Ok((term, self.record.mark()))
@@ -58,7 +64,9 @@ impl Node {
     fn in_words(&self, state: &Inner, barred: Barred) -> Fault {
         let away = match barred {
             Barred::Held { by, term } => {
-                return Fault::Refused(format!("{by} holds term {term}"));
+                return Fault::Refused(format!(
+                    "{by} holds term {term}: have it hand over, or stop its supervisor where it cannot"
+                ));
             }
             Barred::Met(met) => {
                 let met = names(&met);
@@ -148,18 +156,26 @@ impl Node {
     fn end_term(
         &self,
         state: &mut MutexGuard<'_, Inner>,
-        heir: Option<NodeName>,
+        mut heir: Option<NodeName>,
         hands_over: bool,
     ) -> Result<(), Fault> {
-        for other in state.others.values().filter(|other| other.link.is_some()) {
-            if let Some(link) = &other.link {
-                // One that does not get it closes the link, and hears nothing of the end either.
-                let _ = self.bring_up_to_date(link, other.record);
+        for (name, link) in state.links_of(|_| true) {
+            let has = state.others.get(&name).and_then(|other| other.record);
+            // One that does not get it hears nothing of the end either.
+            if let Err(error) = self.bring_up_to_date(&link, has) {
+                self.trouble(state, Part::Link(name.clone()), error.to_string());
+                // Nor does it get the right to the next one.
+                if heir.as_ref() == Some(&name) {
+                    if hands_over {
+                        return Err(Fault::Refused(format!("{name}: {error}")));
+                    }
+                    heir = None;
+                }
             }
         }
         let ended = state.pact.end(heir.clone());
         self.keep(state, ended)
-            .map_err(|error| Fault::Unknown(format!("the ballot cannot be kept: {error}")))?;
+            .map_err(|error| Fault::Unknown(error.to_string()))?;
         let word = self.word(state);
         for (name, other) in &state.others {
             let Some(link) = &other.link else { continue };

@@ -87,13 +87,9 @@ impl Node {
             }
             state = self.wait(state, until);
         }
-        let elsewhere = |state: &Inner| {
-            let mut others = state.others.values();
-            others.any(|other| other.in_step.get() && other.has(place))
-        };
-        if self.config.on_loss == OnLoss::Hold && !elsewhere(&state) {
+        if self.config.on_loss == OnLoss::Hold && is_here_alone(&state, place) {
             return Err(CommitError::Unsettled(
-                "no other node has the record, and peer.on_loss = \"hold\"".into(),
+                "no other node has the record, and peer.on_loss = \"hold\": it waits until one is back, or until an operator says of all of them that they are off, with `promote --accept-double-vote-risk`".into(),
             ));
         }
         Ok(())
@@ -109,6 +105,13 @@ fn send(link: &Link, form: &[u8]) {
 fn all_links(state: &Inner) -> Vec<Arc<Link>> {
     let links = state.others.values().filter_map(|other| other.link.clone());
     links.collect()
+}
+
+/// A node that may be alive lacks it, and none has it.
+fn is_here_alone(state: &Inner, place: Place) -> bool {
+    let others = || state.others.values();
+    let is_elsewhere = others().any(|other| other.in_step.get() && other.has(place));
+    !is_elsewhere && !others().all(|other| other.is_dead)
 }
 
 /// Those in step that have not kept it.
