@@ -96,14 +96,14 @@ fn a_holder_that_is_cut_off_is_switched_off_and_followed() {
 fn a_cut_cable_switches_nobody_off_while_votes_show() {
     let switch = Switch::new("kill -9 $pid");
     let pair = armed(Protocol::Tower, &switch, "5s");
-    pair.cut(true);
+    pair.cut_cable(true);
     // Well beyond the quiet that is asked for, at a vote a slot.
     pair.await_votes_of("a", 200, FENCED_MS);
     let output = pair.node("b").ctl(&["promote"]);
     assert_eq!(output.status.code(), Some(4), "{}", said(&output));
     assert!(said(&output).contains("the node that votes is not dead"));
     assert!(switch.calls().is_empty(), "{:?}", switch.calls());
-    pair.cut(false);
+    pair.cut_cable(false);
     assert_eq!(pair.await_one_voter(BACK_WITHIN_MS), "a");
     pair.end();
 }
@@ -115,7 +115,7 @@ fn a_holder_that_voted_on_alone_is_switched_off_and_not_followed_without_an_oper
         // One that is off already is off.
         let switch = Switch::new("exit 0");
         let mut pair = armed(protocol, &switch, "5s");
-        pair.cut(true);
+        pair.cut_cable(true);
         // Longer than votes take to show.
         pair.let_ms_pass(8_000);
         pair.await_votes_of("a", 5, SOON_MS);
@@ -124,6 +124,10 @@ fn a_holder_that_voted_on_alone_is_switched_off_and_not_followed_without_an_oper
         pair.nothing_can_be_committed();
         pair.node("b")
             .await_log("say `promote --accept-double-vote-risk`");
+        // It is entitled to the term from here on, and may not use it, neither by itself nor for who does not know the risk.
+        pair.expect_silence_for(5_000);
+        let output = pair.node("b").ctl(&["promote"]);
+        assert_eq!(output.status.code(), Some(4), "{}", said(&output));
         pair.expect_silence_for(1_000);
         assert_eq!(switch.calls().len(), 1, "{:?}", switch.calls());
         assert_ne!(pair.node("b").role().as_deref(), Some("active"));

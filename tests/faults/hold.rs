@@ -1,21 +1,29 @@
-//! The steps of a handover between peers, and how it is held at each of them: what comes before has happened, nothing after it.
+//! The steps of a handover, and how it is held at each of them: what comes before has happened, nothing after it.
 //!
 //! ```text
+//! between peers
 //! from   Wait  Mute  Unstake  LastVote  End  Ended                 Promise
 //! to                                              Heard  (asks)             Take  Install  Identity  Unmute  FirstVote
+//!
+//! over etcd
+//! from   Wait  Mute  Unstake  LastVote  Pass  Passed
+//! to                                                  Heard  Install  Identity  Unmute  FirstVote
 //! ```
 
 use crate::SOON_MS;
-use crate::pair::Pair;
+use crate::scene::Scene;
 use std::fs::File;
+use std::ops::DerefMut;
 use std::path::PathBuf;
 use std::process::Child;
+use std::sync::Arc;
 use testkit::children;
 use testkit::held::{Held, Point};
 use testkit::record;
+use testkit::relay::{Message, Relay};
 use testkit::stand_in::{StandIn, until};
 
-/// Of the one that hands over, up to `Ended`, and `Promise`; else of the other one.
+/// Of the one that hands over, up to `Passed`, and `Promise`; else of the other one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// Asked for, and not begun: leader slots are near.
@@ -24,13 +32,17 @@ pub(crate) enum Step {
     Mute,
     /// It is about to be given its own identity.
     Unstake,
-    /// A vote waits in the gate for this disk.
+    /// A vote waits in the gate for this disk, or for etcd.
     LastVote,
     /// The end of the term is about to be written.
     End,
     /// It is on the disk, and nobody has heard of it.
     Ended,
-    /// The other one has heard of it, and is about to write it.
+    /// etcd is about to be told that the other one has the term.
+    Pass,
+    /// It has been told, and does not get to answer.
+    Passed,
+    /// The other one has heard of it, and is about to write it; over etcd, it is about to hear of it.
     Heard,
     /// It has asked for the next term, and the promise is about to be written.
     Promise,
@@ -47,31 +59,42 @@ pub(crate) enum Step {
 }
 
 /// How it is held.
-enum Way {
+pub(crate) enum Way {
     /// By the leader slots of the pair ([`lead`]).
     Leads,
     /// The validator does not answer this call.
     Call(&'static str),
     /// The supervisor does not come past this file.
     File(Point),
+    /// It does not come past this message.
+    Message(Arc<Relay>, Message),
     /// The validator does not vote.
     Silence,
 }
 
+/// Two nodes that hand over to each other by an authority of some kind.
+pub(crate) trait Ground: DerefMut<Target = Scene> {
+    /// How a node is held at a step of its authority.
+    fn way(&self, step: Step, node: &str) -> Way;
+
+    /// Cuts a node from its authority, or joins it again.
+    fn cut(&self, node: &str, is_cut: bool);
+}
+
 /// Gives the identity leader slots for as long as a test runs. To be called before the nodes start, which rarely ask for them.
-pub(crate) fn lead(pair: &Pair) {
-    let now = pair.chain.slot();
+pub(crate) fn lead(scene: &Scene) {
+    let now = scene.chain.slot();
     let slots = now..now + 20_000;
-    pair.chain.set_leader_slots(&pair.identity, slots);
+    scene.chain.set_leader_slots(&scene.identity, slots);
 }
 
 impl Step {
     /// A step of the node that gives its term away.
     pub(crate) fn is_of_giver(self) -> bool {
-        use Step::{End, Ended, LastVote, Mute, Promise, Unstake, Wait};
+        use Step::{End, Ended, LastVote, Mute, Pass, Passed, Promise, Unstake, Wait};
         matches!(
             self,
-            Wait | Mute | Unstake | LastVote | End | Ended | Promise
+            Wait | Mute | Unstake | LastVote | End | Ended | Pass | Passed | Promise
         )
     }
 
@@ -83,37 +106,35 @@ impl Step {
         )
     }
 
-    fn way(self, pair: &Pair, node: &str) -> Way {
-        let state = |file: &str, skip: usize| Point {
-            dir: pair.node(node).path("state"),
-            file: file.into(),
-            skip,
-            named: false,
-        };
-        match self {
+    /// How a node is held at a step that it comes to by whatever authority.
+    fn way(self, scene: &Scene, node: &str) -> Option<Way> {
+        Some(match self {
             Self::Wait => Way::Leads,
             Self::Mute => Way::Call("removeAllAuthorizedVoters"),
             Self::Unstake | Self::Identity => Way::Call("setIdentityFromBytes"),
-            Self::LastVote => Way::File(state("record.older", 0)),
-            Self::End | Self::Heard => Way::File(state("ballot.new", 0)),
-            Self::Ended => Way::File(Point {
-                named: true,
-                ..state("ballot.new", 0)
-            }),
-            // The end of the term before it is the first.
-            Self::Promise | Self::Take => Way::File(state("ballot.new", 1)),
             Self::Install => {
-                let path = pair.node(node).record();
-                let file = record::file_name(pair.protocol.is_alpenglow(), &pair.identity);
+                let path = scene.node(node).record();
+                let file = record::file_name(scene.protocol.is_alpenglow(), &scene.identity);
                 Way::File(Point {
                     dir: path.parent().map(PathBuf::from).unwrap_or_default(),
-                    file: format!("{file}.new"),
+                    file: format!("{file}.install"),
                     skip: 0,
                     named: false,
                 })
             }
             Self::Unmute => Way::Call("addAuthorizedVoterFromBytes"),
             Self::FirstVote => Way::Silence,
+            _ => return None,
+        })
+    }
+}
+
+impl Way {
+    /// Whether a file or a message has been come to.
+    fn stands(&self, file: Option<&Held>) -> bool {
+        match self {
+            Self::Message(relay, _) => relay.is_reached(),
+            _ => file.is_some_and(Held::is_reached),
         }
     }
 }
@@ -133,9 +154,10 @@ pub(crate) struct Handover {
 impl Handover {
     /// Asks for it, and waits until it stands there.
     #[track_caller]
-    pub(crate) fn held_at(step: Step, pair: &Pair, from: &str, to: &str) -> Self {
+    pub(crate) fn held_at(step: Step, pair: &impl Ground, from: &str, to: &str) -> Self {
         let node = pair.node(if step.is_of_giver() { from } else { to });
         let way = step.way(pair, node.name());
+        let way = way.unwrap_or_else(|| pair.way(step, node.name()));
         let said = pair.dir.path().join("handover");
         let (log_from, mut file) = (node.log().len(), None);
         match &way {
@@ -148,9 +170,10 @@ impl Handover {
             Way::File(point) => {
                 file = Some(Held::at(node.supervisor(), point.clone()).expect("fanotify, as root"));
             }
+            Way::Message(relay, message) => relay.hold(message.clone()),
         }
         if step == Step::LastVote {
-            let waits = || file.as_ref().is_some_and(Held::is_reached);
+            let waits = || way.stands(file.as_ref());
             assert!(until(SOON_MS, waits), "no vote waits");
         }
         let words: &[&str] = match way {
@@ -168,10 +191,16 @@ impl Handover {
         };
         let reached = until(SOON_MS, || handover.is_reached(step, pair));
         assert!(reached, "{step:?} is not reached: {}", handover.said());
+        // One that waits for the other one's disk takes it for dead after a while.
+        let is_before = !step.is_of_giver() && !matches!(step, Step::Unmute | Step::FirstVote);
+        assert!(
+            !(is_before && pair.carries_identity(to)),
+            "{step:?} is over"
+        );
         handover
     }
 
-    fn is_reached(&self, step: Step, pair: &Pair) -> bool {
+    fn is_reached(&self, step: Step, pair: &Scene) -> bool {
         match &self.way {
             Way::Leads => self.said().contains("without a leader slot"),
             Way::Call(method) => {
@@ -179,9 +208,8 @@ impl Handover {
                 let fresh = log.get(self.log_from..).unwrap_or_default();
                 fresh.contains(&format!("holding {method}"))
             }
-            Way::File(_) => {
-                let stands = self.file.as_ref().is_some_and(Held::is_reached);
-                stands
+            Way::File(_) | Way::Message(..) => {
+                self.way.stands(self.file.as_ref())
                     && (step != Step::LastVote || self.said().contains("the last vote to settle"))
             }
             Way::Silence => {
@@ -197,8 +225,11 @@ impl Handover {
     }
 
     /// It goes on from there, or would.
-    pub(crate) fn let_go(&mut self, pair: &Pair) {
+    pub(crate) fn let_go(&mut self, pair: &Scene) {
         self.file = None;
+        if let Way::Message(relay, _) = &self.way {
+            relay.let_go();
+        }
         self.at.faults(&[]).expect("no fault");
         if matches!(self.way, Way::Leads) {
             // Joins the one that waits, and has it begin.
@@ -222,13 +253,13 @@ impl Drop for Handover {
     }
 }
 
-fn leads_soon(pair: &Pair, node: &str) -> bool {
+fn leads_soon(pair: &Scene, node: &str) -> bool {
     let status = pair.node(node).status();
     status.is_some_and(|status| status["next_leader_slot"].is_u64())
 }
 
 /// In the background.
-fn ask(pair: &Pair, node: &str, words: &[&str], said: &PathBuf) -> Child {
+fn ask(pair: &Scene, node: &str, words: &[&str], said: &PathBuf) -> Child {
     let said = File::create(said).expect("a file");
     let mut command = pair.node(node).ctl_command(words);
     command.stdout(said.try_clone().expect("a file"));

@@ -7,6 +7,7 @@
 
 mod budget;
 mod choice;
+mod etcd_pair;
 mod etcd_servers;
 mod fence;
 mod found_out;

@@ -1,10 +1,12 @@
 //! Two nodes that are each other's authority, with nothing else to run.
 
 use crate::SOON_MS;
+use crate::hold::{Ground, Step, Way};
 use crate::scene::{ROOM_OF_PAIR, Scene};
 use std::net::Ipv4Addr;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU16, Ordering};
+use testkit::held::Point;
 use testkit::netns::Network;
 use testkit::node::Node;
 use testkit::stand_in::{Protocol, until};
@@ -96,37 +98,13 @@ impl Pair {
         Self(scene)
     }
 
-    /// Waits until each knows the other one, and the one that does not vote could at once.
-    #[track_caller]
-    pub(crate) fn await_ready(&self) {
-        for (name, other) in [("a", "b"), ("b", "a")] {
-            let role = || {
-                let status = self.node(name).status()?;
-                status["peers"].as_array()?.iter().find_map(|peer| {
-                    let role = peer["role"].as_str()?;
-                    (peer["node"] == other).then(|| role.to_owned())
-                })
-            };
-            let known = until(SOON_MS, || {
-                role().is_some_and(|role| role == "standby" || role == "active")
-            });
-            assert!(known, "{name} knows {other} as {:?}", role());
-        }
-    }
-
-    /// Whether `name` says that it cannot reach the other one.
-    pub(crate) fn has_lost_the_other(&self, name: &str) -> bool {
-        let status = self.node(name).status();
-        status.is_some_and(|status| status["peers"][0]["role"].is_null())
-    }
-
     /// Whether the votes of `name` wait for the other one's disk.
     pub(crate) fn peer_is_in_step(&self, name: &str) -> Option<bool> {
         self.node(name).status()?["peers"][0]["in_step"].as_bool()
     }
 
     /// Cuts the cable between the two, or makes it whole.
-    pub(crate) fn cut(&self, is_cut: bool) {
+    pub(crate) fn cut_cable(&self, is_cut: bool) {
         if is_cut {
             self.network().cut("a", "b");
             self.network().cut("b", "a");
@@ -139,5 +117,28 @@ impl Pair {
     #[track_caller]
     pub(crate) fn end(mut self) {
         self.judge();
+    }
+}
+
+impl Ground for Pair {
+    /// By the file that it is about to write.
+    fn way(&self, step: Step, node: &str) -> Way {
+        let (file, skip) = match step {
+            Step::LastVote => ("record.older", 0),
+            Step::End | Step::Ended | Step::Heard => ("ballot.older", 0),
+            // The end of the term before it is the first.
+            Step::Promise | Step::Take => ("ballot.older", 1),
+            other => panic!("{other:?} is no step between peers"),
+        };
+        Way::File(Point {
+            dir: self.node(node).path("state"),
+            file: file.into(),
+            skip,
+            named: step == Step::Ended,
+        })
+    }
+
+    fn cut(&self, _: &str, is_cut: bool) {
+        self.cut_cable(is_cut);
     }
 }

@@ -5,6 +5,7 @@ use crate::budget::{self, CHILD_KILLED_MS};
 use crate::hold;
 use crate::lab::BACK_WITHIN_MS;
 use crate::pair::Pair;
+use crate::small_disk::SmallDisk;
 use nix::sys::signal::Signal;
 use testkit::children::signal;
 use testkit::node::said;
@@ -85,7 +86,7 @@ fn a_cut_cable_stops_no_vote_and_makes_no_second_voter() {
     for protocol in BOTH {
         let pair = Pair::voting(protocol, true, "");
         let from_us = now_us();
-        pair.cut(true);
+        pair.cut_cable(true);
         println!(
             "{protocol:?}: cable cut, {} ms without a vote",
             pair.longest_gap_ms(from_us, 40)
@@ -99,7 +100,7 @@ fn a_cut_cable_stops_no_vote_and_makes_no_second_voter() {
             .ctl(&["promote", "--accept-double-vote-risk"]);
         assert_eq!(output.status.code(), Some(1), "{}", said(&output));
         assert!(said(&output).contains("the node that votes is not dead"));
-        pair.cut(false);
+        pair.cut_cable(false);
         pair.await_ready();
         assert!(until(SOON_MS, || pair.peer_is_in_step("a") == Some(true)));
         // What it missed is on its disk, and it can take over.
@@ -113,14 +114,14 @@ fn a_cut_cable_stops_no_vote_and_makes_no_second_voter() {
 #[test]
 fn a_holder_that_is_to_hold_votes_no_more_without_its_peer() {
     let pair = Pair::voting(Protocol::Tower, true, "on_loss = \"hold\"");
-    pair.cut(true);
+    pair.cut_cable(true);
     pair.chain.let_slots_pass(40);
     pair.nothing_can_be_committed();
     pair.expect_silence_for(1_000);
     for name in ["a", "b"] {
         pair.chain.promoted(&pair.identity, name);
     }
-    pair.cut(false);
+    pair.cut_cable(false);
     pair.await_one_voter(BACK_WITHIN_MS);
     pair.end();
 }
@@ -171,6 +172,25 @@ fn an_operator_who_asks_for_the_term_is_told_why_the_other_one_keeps_it() {
     assert!(text.contains(why), "{text}");
     // It waits on, and the voter's own operator need not.
     pair.node("a").must(&["handover", "--now"]);
+    assert_eq!(pair.await_one_voter(BACK_WITHIN_MS), "b");
+    pair.end();
+}
+
+/// Neither votes nor a handover need more room than there was at the start.
+#[test]
+fn full_disks_keep_neither_votes_nor_a_term_from_going_on() {
+    let mut pair = Pair::new(Protocol::Tower, false, "");
+    let state_dirs = ["a", "b"].map(|name| pair.node(name).path("state"));
+    let disks = state_dirs.map(|dir| SmallDisk::over(&dir, 16));
+    pair.begin();
+    disks.iter().for_each(SmallDisk::fill);
+    for (from, to) in [("a", "b"), ("b", "a")] {
+        pair.await_ready();
+        let text = pair.node(from).must(&["handover"]);
+        assert!(text.contains(&format!("{to} votes, under term")), "{text}");
+        pair.await_votes_of(to, 5, SOON_MS);
+    }
+    signal(pair.node("a").validator(), Signal::SIGKILL);
     assert_eq!(pair.await_one_voter(BACK_WITHIN_MS), "b");
     pair.end();
 }

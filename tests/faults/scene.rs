@@ -143,6 +143,30 @@ impl Scene {
         peers.any(|peer| peer["node"] == other && peer["role"] == "standby")
     }
 
+    /// Waits until each knows the other one, and the one that does not vote could at once.
+    #[track_caller]
+    pub(crate) fn await_ready(&self) {
+        for (name, other) in [("a", "b"), ("b", "a")] {
+            let role = || {
+                let status = self.node(name).status()?;
+                status["peers"].as_array()?.iter().find_map(|peer| {
+                    let role = peer["role"].as_str()?;
+                    (peer["node"] == other).then(|| role.to_owned())
+                })
+            };
+            let known = until(SOON_MS, || {
+                role().is_some_and(|role| role == "standby" || role == "active")
+            });
+            assert!(known, "{name} knows {other} as {:?}", role());
+        }
+    }
+
+    /// Whether `name` says that it cannot reach the other one.
+    pub(crate) fn has_lost_the_other(&self, name: &str) -> bool {
+        let status = self.node(name).status();
+        status.is_some_and(|status| status["peers"][0]["role"].is_null())
+    }
+
     /// # Panics
     /// The node goes by no clock of its own.
     pub(crate) fn step_clock(&self, name: &str, offset_ms: i64) {

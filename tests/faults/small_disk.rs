@@ -8,27 +8,39 @@ use std::path::{Path, PathBuf};
 /// Unmounted when dropped.
 #[derive(Debug)]
 pub(crate) struct SmallDisk {
-    dir: tempfile::TempDir,
+    dir: PathBuf,
+    own: Option<tempfile::TempDir>,
 }
 
 impl SmallDisk {
     pub(crate) fn new(mebibytes: u32) -> Self {
-        let dir = tempfile::tempdir().expect("a temporary directory");
+        let own = tempfile::tempdir().expect("a temporary directory");
+        let mut disk = Self::over(own.path(), mebibytes);
+        disk.own = Some(own);
+        disk
+    }
+
+    /// The same in the place of a directory, which comes to be.
+    pub(crate) fn over(dir: &Path, mebibytes: u32) -> Self {
+        std::fs::create_dir_all(dir).expect("a directory");
         let none: Option<&Path> = None;
-        let size = format!("size={mebibytes}m");
+        let size = format!("size={mebibytes}m,mode=700");
         mount(
             none,
-            dir.path(),
+            dir,
             Some("tmpfs"),
             MsFlags::empty(),
             Some(size.as_str()),
         )
         .expect("mount a tmpfs, as root");
-        Self { dir }
+        Self {
+            dir: dir.to_owned(),
+            own: None,
+        }
     }
 
     pub(crate) fn path(&self) -> &Path {
-        self.dir.path()
+        &self.dir
     }
 
     fn filler(&self) -> PathBuf {

@@ -1,10 +1,14 @@
-//! Something fails in every step of a handover between peers. What is to come of it is in [`crate::steps_table`].
+//! Something fails in every step of a handover. What is to come of it is in [`crate::steps_table`].
+//!
+//! Over etcd, where much is decided by the end of a lease, a run takes one step in three under each fault, and each step under two of
+//! them; `FAULTS_STEPS=all` takes them all.
 
 use crate::SOON_MS;
-use crate::hold::{self, Handover, Step};
+use crate::etcd_pair::EtcdPair;
+use crate::hold::{self, Ground, Handover, Step};
 use crate::lab::BACK_WITHIN_MS;
 use crate::pair::Pair;
-use crate::steps_table::{Fate, Fault, fates};
+use crate::steps_table::{BETWEEN_PEERS, Fate, Fault, OVER_ETCD};
 use nix::sys::signal::Signal;
 use std::time::Instant;
 use testkit::children::signal;
@@ -17,43 +21,89 @@ const MORE: &str = "[restart]\nmax = 1000\nwindow = \"1s\"";
 const VOTES_WITHIN_MS: u64 = 20_000;
 /// Longer than a standby that knows itself entitled takes to vote.
 const SILENCE_MS: u64 = 1_000;
+/// Over etcd, without being asked for more.
+const ONE_STEP_IN: usize = 3;
 
 #[test]
 fn the_death_of_the_supervisor_that_hands_over_in_any_step() {
-    in_every_step(Fault::SupervisorFrom, Protocol::Tower);
+    between_peers(Fault::SupervisorFrom, Protocol::Tower);
 }
 
 #[test]
 fn the_death_of_the_supervisor_that_is_to_vote_in_any_step() {
-    in_every_step(Fault::SupervisorTo, Protocol::Alpenglow);
+    between_peers(Fault::SupervisorTo, Protocol::Alpenglow);
 }
 
 #[test]
 fn the_death_of_the_validator_that_hands_over_in_any_step() {
-    in_every_step(Fault::ValidatorFrom, Protocol::Alpenglow);
+    between_peers(Fault::ValidatorFrom, Protocol::Alpenglow);
 }
 
 #[test]
 fn the_death_of_the_validator_that_is_to_vote_in_any_step() {
-    in_every_step(Fault::ValidatorTo, Protocol::Tower);
+    between_peers(Fault::ValidatorTo, Protocol::Tower);
 }
 
 #[test]
 fn a_cut_of_the_cable_in_any_step() {
-    in_every_step(Fault::Cable, Protocol::Tower);
+    between_peers(Fault::Cable, Protocol::Tower);
 }
 
-fn in_every_step(fault: Fault, protocol: Protocol) {
+#[test]
+fn the_death_of_the_supervisor_that_hands_over_over_etcd() {
+    over_etcd(Fault::SupervisorFrom, Protocol::Alpenglow);
+}
+
+#[test]
+fn the_death_of_the_supervisor_that_is_to_vote_over_etcd() {
+    over_etcd(Fault::SupervisorTo, Protocol::Tower);
+}
+
+#[test]
+fn the_death_of_the_validator_that_hands_over_over_etcd() {
+    over_etcd(Fault::ValidatorFrom, Protocol::Tower);
+}
+
+#[test]
+fn the_death_of_the_validator_that_is_to_vote_over_etcd() {
+    over_etcd(Fault::ValidatorTo, Protocol::Alpenglow);
+}
+
+#[test]
+fn a_cut_between_etcd_and_the_node_that_hands_over() {
+    over_etcd(Fault::EtcdFrom, Protocol::Tower);
+}
+
+#[test]
+fn a_cut_between_etcd_and_the_node_that_is_to_vote() {
+    over_etcd(Fault::EtcdTo, Protocol::Alpenglow);
+}
+
+fn between_peers(fault: Fault, protocol: Protocol) {
     let mut pair = Pair::new(protocol, fault == Fault::Cable, MORE);
     hold::lead(&pair);
     pair.begin();
-    for (step, fate) in fates(fault) {
+    play(&mut pair, fault, BETWEEN_PEERS.every(fault));
+    pair.end();
+}
+
+fn over_etcd(fault: Fault, protocol: Protocol) {
+    let mut pair = EtcdPair::new(protocol, MORE);
+    hold::lead(&pair);
+    pair.begin();
+    let all = std::env::var("FAULTS_STEPS").is_ok_and(|steps| steps == "all");
+    let so_many = if all { 1 } else { ONE_STEP_IN };
+    play(&mut pair, fault, OVER_ETCD.one_in(so_many, fault));
+    pair.end();
+}
+
+fn play(pair: &mut impl Ground, fault: Fault, fates: Vec<(Step, Fate)>) {
+    for (step, fate) in fates {
         let began = Instant::now();
-        let voter = Cell::new(&pair, step, fault).play(&mut pair, fate);
+        let voter = Cell::new(pair, step, fault).play(pair, fate);
         let ms = began.elapsed().as_millis();
         println!("{fault:?} at {step:?}: {fate:?}, then {voter} votes, {ms} ms");
     }
-    pair.end();
 }
 
 /// One handover, and what fails in it.
@@ -67,7 +117,7 @@ struct Cell {
 }
 
 impl Cell {
-    fn new(pair: &Pair, step: Step, fault: Fault) -> Self {
+    fn new(pair: &impl Ground, step: Step, fault: Fault) -> Self {
         let from = pair.await_one_voter(BACK_WITHIN_MS);
         let to = if from == "a" { "b" } else { "a" }.to_owned();
         Self {
@@ -80,7 +130,7 @@ impl Cell {
 
     /// Says who votes in the end.
     #[track_caller]
-    fn play(&self, pair: &mut Pair, fate: Fate) -> String {
+    fn play(&self, pair: &mut impl Ground, fate: Fate) -> String {
         pair.await_ready();
         for name in ["a", "b"] {
             pair.chain.promoted(&pair.identity, name);
@@ -101,13 +151,14 @@ impl Cell {
         voter
     }
 
-    fn strike(&self, pair: &mut Pair) {
+    fn strike(&self, pair: &mut impl Ground) {
         match self.fault {
             Fault::SupervisorFrom => pair.node_mut(&self.from).kill(),
             Fault::SupervisorTo => pair.node_mut(&self.to).kill(),
             Fault::ValidatorFrom => signal(pair.node(&self.from).validator(), Signal::SIGKILL),
             Fault::ValidatorTo => self.kill_successor(pair),
-            Fault::Cable => pair.cut(true),
+            Fault::Cable | Fault::EtcdFrom => pair.cut(&self.from, true),
+            Fault::EtcdTo => pair.cut(&self.to, true),
         }
         let is_noticed = || pair.has_lost_the_other(&self.from);
         if self.fault == Fault::Cable && self.step.is_before_end() {
@@ -115,7 +166,7 @@ impl Cell {
         }
     }
 
-    fn kill_successor(&self, pair: &Pair) {
+    fn kill_successor(&self, pair: &impl Ground) {
         signal(pair.node(&self.to).validator(), Signal::SIGKILL);
         // Until it begins, the one that hands over still chooses.
         let is_unready = || !pair.knows_as_ready(&self.from, &self.to);
@@ -126,7 +177,7 @@ impl Cell {
 
     /// Nothing is mended yet.
     #[track_caller]
-    fn expect(&self, pair: &Pair, fate: Fate) {
+    fn expect(&self, pair: &impl Ground, fate: Fate) {
         let expected = match fate {
             Fate::Nobody => return self.expect_nobody(pair),
             Fate::From => Some(&self.from),
@@ -148,7 +199,7 @@ impl Cell {
 
     /// Whoever is left stands by, says whom it cannot reach, and does not vote, not even where it is told to.
     #[track_caller]
-    fn expect_nobody(&self, pair: &Pair) {
+    fn expect_nobody(&self, pair: &impl Ground) {
         let dead = match self.fault {
             Fault::SupervisorFrom => Some(&self.from),
             Fault::SupervisorTo => Some(&self.to),
@@ -176,7 +227,7 @@ impl Cell {
         }
     }
 
-    fn mend(&self, pair: &mut Pair) {
+    fn mend(&self, pair: &mut impl Ground) {
         for name in ["a", "b"] {
             pair.chain.promoted(&pair.identity, name);
         }
@@ -184,7 +235,8 @@ impl Cell {
             Fault::SupervisorFrom => pair.node_mut(&self.from).start(),
             Fault::SupervisorTo => pair.node_mut(&self.to).start(),
             Fault::ValidatorFrom | Fault::ValidatorTo => {}
-            Fault::Cable => pair.cut(false),
+            Fault::Cable | Fault::EtcdFrom => pair.cut(&self.from, false),
+            Fault::EtcdTo => pair.cut(&self.to, false),
         }
     }
 }

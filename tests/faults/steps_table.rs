@@ -1,8 +1,8 @@
-//! What is to come of a handover between peers in which something fails, for every step and every failure.
+//! What is to come of a handover in which something fails, for every step and every failure.
 
 use crate::hold::Step::{
-    self, End, Ended, FirstVote, Heard, Identity, Install, LastVote, Mute, Promise, Take, Unmute,
-    Unstake, Wait,
+    self, End, Ended, FirstVote, Heard, Identity, Install, LastVote, Mute, Pass, Passed, Promise,
+    Take, Unmute, Unstake, Wait,
 };
 use Fate::{Either, From, Nobody, To};
 
@@ -18,6 +18,10 @@ pub(crate) enum Fault {
     ValidatorTo,
     /// The cable between the two. Where the end of the term has not been written yet, this is noticed before the handover goes on.
     Cable,
+    /// The way to etcd of the node that hands over.
+    EtcdFrom,
+    /// The same, of the node that is to vote.
+    EtcdTo,
 }
 
 /// Who votes before anything is mended, without anybody's help.
@@ -33,30 +37,67 @@ pub(crate) enum Fate {
     Nobody,
 }
 
-/// In the order of the faults above.
-#[rustfmt::skip]
-pub(crate) const TABLE: [(Step, [Fate; 5]); 13] = [
-    //            supervisor        validator         cable
-    //            from    to        from  to
-    (Wait,      [Nobody, From,     To,   From,       From]),
-    (Mute,      [Nobody, From,     To,   Either,     From]),
-    (Unstake,   [Nobody, From,     To,   Either,     From]),
-    (LastVote,  [Nobody, From,     To,   Either,     From]),
-    (End,       [Nobody, Nobody,   To,   Either,     Nobody]),
-    (Ended,     [Nobody, Nobody,   To,   Either,     Nobody]),
-    (Heard,     [To,     Nobody,   To,   Either,     To]),
-    (Promise,   [To,     Nobody,   To,   Either,     To]),
-    (Take,      [To,     Nobody,   To,   Either,     To]),
-    (Install,   [To,     Nobody,   To,   Either,     To]),
-    (Identity,  [To,     Nobody,   To,   Either,     To]),
-    (Unmute,    [To,     Nobody,   To,   Either,     To]),
-    (FirstVote, [To,     Nobody,   To,   Either,     To]),
-];
+/// What comes of it in each step, a column for each fault.
+#[derive(Debug)]
+pub(crate) struct Table<const STEPS: usize, const FAULTS: usize> {
+    faults: [Fault; FAULTS],
+    rows: [(Step, [Fate; FAULTS]); STEPS],
+}
 
-/// The column of a fault.
-pub(crate) fn fates(fault: Fault) -> impl Iterator<Item = (Step, Fate)> {
-    let column = fault as usize;
-    TABLE
-        .iter()
-        .map(move |(step, fates)| (*step, fates[column]))
+#[rustfmt::skip]
+pub(crate) const BETWEEN_PEERS: Table<13, 5> = Table {
+    faults: [Fault::SupervisorFrom, Fault::SupervisorTo, Fault::ValidatorFrom, Fault::ValidatorTo, Fault::Cable],
+    rows: [
+        //            supervisor        validator         cable
+        //            from    to        from  to
+        (Wait,      [Nobody, From,     To,   From,       From]),
+        (Mute,      [Nobody, From,     To,   Either,     From]),
+        (Unstake,   [Nobody, From,     To,   Either,     From]),
+        (LastVote,  [Nobody, From,     To,   Either,     From]),
+        (End,       [Nobody, Nobody,   To,   Either,     Nobody]),
+        (Ended,     [Nobody, Nobody,   To,   Either,     Nobody]),
+        (Heard,     [To,     Nobody,   To,   Either,     To]),
+        (Promise,   [To,     Nobody,   To,   Either,     To]),
+        (Take,      [To,     Nobody,   To,   Either,     To]),
+        (Install,   [To,     Nobody,   To,   Either,     To]),
+        (Identity,  [To,     Nobody,   To,   Either,     To]),
+        (Unmute,    [To,     Nobody,   To,   Either,     To]),
+        (FirstVote, [To,     Nobody,   To,   Either,     To]),
+    ],
+};
+
+/// etcd ends the lease of whoever says nothing: there is always somebody who votes.
+#[rustfmt::skip]
+pub(crate) const OVER_ETCD: Table<11, 6> = Table {
+    faults: [Fault::SupervisorFrom, Fault::SupervisorTo, Fault::ValidatorFrom, Fault::ValidatorTo, Fault::EtcdFrom, Fault::EtcdTo],
+    rows: [
+        //            supervisor    validator      way to etcd
+        //            from  to      from  to       from  to
+        (Wait,      [To,   From,   To,   From,    To,   From]),
+        (Mute,      [To,   From,   To,   Either,  To,   From]),
+        (Unstake,   [To,   From,   To,   Either,  To,   From]),
+        (LastVote,  [To,   From,   To,   Either,  To,   From]),
+        (Pass,      [To,   From,   To,   Either,  To,   From]),
+        (Passed,    [To,   From,   To,   Either,  To,   From]),
+        (Heard,     [To,   From,   To,   Either,  To,   From]),
+        (Install,   [To,   From,   To,   Either,  To,   From]),
+        (Identity,  [To,   From,   To,   Either,  To,   From]),
+        (Unmute,    [To,   From,   To,   Either,  To,   From]),
+        (FirstVote, [To,   From,   To,   Either,  To,   From]),
+    ],
+};
+
+impl<const STEPS: usize, const FAULTS: usize> Table<STEPS, FAULTS> {
+    /// Every step under that fault.
+    pub(crate) fn every(&self, fault: Fault) -> Vec<(Step, Fate)> {
+        self.one_in(1, fault)
+    }
+
+    /// One step in so many under that fault, others under the next one.
+    pub(crate) fn one_in(&self, so_many: usize, fault: Fault) -> Vec<(Step, Fate)> {
+        let column = self.faults.iter().position(|other| *other == fault);
+        let column = column.expect("a fault of this table");
+        let rows = self.rows.iter().skip(column % so_many).step_by(so_many);
+        rows.map(|(step, fates)| (*step, fates[column])).collect()
+    }
 }

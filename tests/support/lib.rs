@@ -21,6 +21,7 @@
 //! - [`etcd`]: real etcd servers
 //! - [`certificates`]: sound and flawed ones
 //! - [`netns`]: networks of the test's own
+//! - [`relay`]: a way to a server that a test holds and cuts
 //! - [`wall_clock`]: the wall clock of chosen programs
 
 pub mod certificates;
@@ -48,6 +49,7 @@ pub mod netns;
 mod network;
 pub mod node;
 pub mod record;
+pub mod relay;
 pub mod rpc;
 pub mod stand_in;
 pub mod tower;
