@@ -46,6 +46,12 @@ test-real: packages ## votes of real validators through the gate, in Tower BFT a
 	@bin=$$(tests/real/build-agave | tail -n 1); \
 	SUPERVISOR_AGAVE_BIN=$$bin $(stage) real cargo test --locked --test real -- --test-threads=1 --nocapture
 
+.PHONY: handovers
+handovers: packages ## many handovers of real validators, and as many moves by hand, in both protocols: make handovers TIMES=20
+	@$(stage) agave tests/real/build-agave
+	@bin=$$(tests/real/build-agave | tail -n 1); \
+	HANDOVERS=$(or $(TIMES),20) SUPERVISOR_AGAVE_BIN=$$bin cargo test --locked --test real every_failover -- --test-threads=1 --nocapture
+
 .PHONY: demo
 demo: ## two nodes in a terminal: a handover and what fails, with measured times
 	@tests/demo/run

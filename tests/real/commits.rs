@@ -1,5 +1,10 @@
-//! Every record that was committed at etcd, from the history of its key. Nothing may be compacted before it is read.
+//! The records that were committed: at etcd, all of them, from the history of its key, of which nothing may be compacted before it is
+//! read; between peers, those that are seen on their disks.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use etcd_client::{Client, EventType, WatchOptions};
@@ -28,18 +33,58 @@ pub(crate) fn read(etcd: &Etcd, identity: &str, protocol: Protocol) -> Vec<Commi
     let values = runtime
         .expect("a runtime")
         .block_on(history(&etcd.endpoints(), identity));
-    let values = values.iter().map(|value| {
-        let stored = stored::read_record(value).expect("a stored record");
-        let alpenglow = protocol == Protocol::Alpenglow;
-        let state = record::from_bytes(alpenglow, identity, &stored.bytes);
-        Commit {
-            term: stored.mark.term.0,
-            seq: stored.mark.seq,
-            slot: stored.mark.slot,
-            state: state.expect("a vote record"),
-        }
-    });
+    let values = values
+        .iter()
+        .map(|value| read_form(value, identity, protocol).expect("a stored record"));
     values.collect()
+}
+
+fn read_form(form: &[u8], identity: &str, protocol: Protocol) -> Option<Commit> {
+    let stored = stored::read_record(form).ok()?;
+    let alpenglow = protocol == Protocol::Alpenglow;
+    let state = record::from_bytes(alpenglow, identity, &stored.bytes);
+    Some(Commit {
+        term: stored.mark.term.0,
+        seq: stored.mark.seq,
+        slot: stored.mark.slot,
+        state: state.expect("a vote record"),
+    })
+}
+
+/// Several times within a slot. A vote stays in the record for some slots, so none is missed.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Looks at the records on the disks of some nodes, until it is asked for what it has seen.
+pub(crate) struct Tap {
+    stop: Sender<()>,
+    seen: JoinHandle<BTreeMap<(u64, u64), Commit>>,
+}
+
+impl Tap {
+    pub(crate) fn on(state_dirs: Vec<PathBuf>, identity: String, protocol: Protocol) -> Self {
+        let (stop, stopped) = channel();
+        let seen = std::thread::spawn(move || {
+            let mut seen = BTreeMap::new();
+            while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
+                let files = state_dirs
+                    .iter()
+                    .flat_map(|dir| ["record", "record.older"].map(|file| dir.join(file)));
+                // One that is being written over is seen whole the next time.
+                let forms = files.filter_map(|file| std::fs::read(file).ok());
+                let commits = forms.filter_map(|form| read_form(&form, &identity, protocol));
+                seen.extend(commits.map(|commit| ((commit.term, commit.seq), commit)));
+            }
+            seen
+        });
+        Self { stop, seen }
+    }
+
+    /// In the order of their terms and numbers.
+    pub(crate) fn commits(self) -> Vec<Commit> {
+        drop(self.stop);
+        let seen = self.seen.join().expect("what was seen");
+        seen.into_values().collect()
+    }
 }
 
 /// Fails when a term, a number or a slot goes back.

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use testkit::netns::Network;
 
 use crate::cluster::{Cluster, HOSTS};
-use crate::commits;
+use crate::commits::{self, Tap};
 use crate::genesis::Protocol;
 use crate::handover;
 use crate::manual;
@@ -219,17 +219,30 @@ fn stop_etcd_for_long(pair: &mut Pair<'_>) {
 /// The same two nodes, each other's authority from here on.
 fn peers_instead_of_etcd(pair: &mut Pair<'_>) {
     pair.become_peers();
+    let state_dirs = [pair.active(), pair.standby()].map(|node| node.state_dir());
+    let identity = pair.active().node.staked.pubkey.clone();
+    let tap = Tap::on(state_dirs.into(), identity, pair.cluster.protocol);
     handover::there_and_back(pair);
     kill_the_validator(pair);
-    // Votes that leave later land later, within one protocol; nobody has kept the order of the commits.
-    let votes = pair.score.votes(&[]);
-    let summary = verdict::of(votes, &[]).unwrap_or_else(|findings| panic!("{findings}"));
+    let seen = tap.commits();
+    commits::expect_to_go_on(&seen);
+    // Votes that leave later land later, within Tower BFT; in Alpenglow they are in no block, and told by the records.
+    let known: &[_] = match pair.cluster.protocol {
+        Protocol::TowerBft => &[],
+        Protocol::Alpenglow => &seen,
+    };
+    let votes = pair.score.votes(known);
+    assert!(!votes.is_empty(), "no vote could be judged");
+    let summary = verdict::of(votes, known).unwrap_or_else(|findings| panic!("{findings}"));
     let told = verdict::conflicts_told(pair.cluster);
     assert!(
         told.is_empty(),
         "bootstrap or relay tell of conflicts: {told:?}"
     );
-    pair.say(&format!("over the peers: no conflict; {summary}"));
+    pair.say(&format!(
+        "over the peers: {} commits seen on their disks go on from one another; no conflict; {summary}",
+        seen.len()
+    ));
 }
 
 fn judge(pair: &mut Pair<'_>) {
