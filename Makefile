@@ -46,6 +46,10 @@ test-real: packages ## votes of real validators through the gate, in Tower BFT a
 	@bin=$$(tests/real/build-agave | tail -n 1); \
 	SUPERVISOR_AGAVE_BIN=$$bin $(stage) real cargo test --locked --test real -- --test-threads=1 --nocapture
 
+.PHONY: steps
+steps: packages ## a handover with something failing in every step of it: those that a run of the tests takes some of
+	FAULTS_STEPS=all cargo test --locked --test faults -- steps:: --nocapture
+
 .PHONY: handovers
 handovers: packages ## many handovers of real validators, and as many moves by hand, in both protocols: make handovers TIMES=20
 	@$(stage) agave tests/real/build-agave

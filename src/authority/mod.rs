@@ -117,15 +117,16 @@ impl Authority {
         }
     }
 
-    /// Gives the right to vote back; term 0: whatever this node has.
+    /// Gives the right to vote back; term 0: whatever this node has. `to_nobody`: no other node gets a right of its own by it,
+    /// where an authority gives such.
     ///
     /// # Errors
     /// It is not certain that it was given back.
-    pub fn release(&self, term: Term, within: Duration) -> Result<(), Fault> {
+    pub fn release(&self, term: Term, to_nobody: bool, within: Duration) -> Result<(), Fault> {
         match self {
             Self::Local(local) => Ok(local.release(term)?),
             Self::Etcd(etcd) => etcd.release(term, within),
-            Self::Peer(peer) => peer.release(term),
+            Self::Peer(peer) => peer.release(term, to_nobody),
         }
     }
 

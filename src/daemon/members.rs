@@ -228,7 +228,10 @@ impl Daemon {
         self.authority.tell_member(Member {
             role: role.name().to_owned(),
             ready: match role {
-                Role::Standby => self.engine.paused_until().is_none() || asks,
+                Role::Standby => {
+                    let may = self.engine.paused_until().is_none();
+                    (may && self.engine.barred().is_none()) || asks
+                }
                 // The operator's last word is that it is to vote.
                 Role::Parked => asks,
                 _ => false,

@@ -46,8 +46,12 @@ impl Daemon {
             Effect::InstallRecord { op, term } => self.install(op, term),
             Effect::OpenGate { op, term } => self.open_gate(op, term),
             Effect::CloseGate { op, quiet_ms } => self.close_gate(op, quiet_ms),
-            Effect::Release { op, term } => self.authority_does(op, move |authority| {
-                let released = authority.release(term, AUTHORITY_WITHIN);
+            Effect::Release {
+                op,
+                term,
+                to_nobody,
+            } => self.authority_does(op, move |authority| {
+                let released = authority.release(term, to_nobody, AUTHORITY_WITHIN);
                 released.map(|()| Outcome::Done)
             }),
             Effect::PassTerm { op, term, to } => self.authority_does(op, move |authority| {

@@ -7,6 +7,8 @@
 //! A holder that has voted on alone had records that nobody else has: what the chain shows of its votes is compared with the
 //! record here, and with the time since which it is gone.
 
+use std::collections::BTreeSet;
+
 use super::effect::Effect;
 use super::state::{FencedOff, Fencing, Holder, PromoteStep, Stage};
 use super::values::{Millis, NodeName, PromoteFlags, RecordKind, RecordMark, Term, Verdict};
@@ -73,6 +75,10 @@ impl Engine {
             return self.refused(now, why);
         };
         let until = now.plus(fence.within_ms);
+        let nodes = fence.nodes.iter();
+        let away = nodes
+            .filter(|node| **node != self.setup.node && !self.peers.contains_key::<NodeName>(node));
+        let away: BTreeSet<NodeName> = away.cloned().collect();
         if let Stage::Promoting(promotion) = &mut self.stage {
             promotion.fencing = Fencing::No;
         }
@@ -80,19 +86,25 @@ impl Engine {
             let text = format!("{why}; the fence command is not run: {against}");
             return self.refused(now, &text);
         }
+        let names: Vec<&str> = away.iter().map(|node| node.0.as_str()).collect();
+        let text = format!(
+            "running the fence command: {} cannot be asked",
+            names.join(" and ")
+        );
         // Before it runs: what it has done may never be heard of.
-        let holder = match &self.holder {
-            Holder::Node(node) => Some(node.clone()),
-            Holder::Unknown | Holder::Nobody { .. } => None,
+        let nodes = match &self.holder {
+            Holder::Node(holder) if away.contains(holder) => [holder.clone()].into(),
+            _ => away,
         };
+        let gone = nodes.iter().filter_map(|node| self.absent.get(node));
         self.fenced_off = Some(FencedOff {
-            holder,
-            gone_at: self.holder_gone_at(),
+            gone_at: gone.min().copied(),
+            nodes,
             judged: None,
             barred: None,
         });
         self.set_promote(PromoteStep::Fence);
-        self.progress("running the fence command, to end what cannot be reached");
+        self.progress(&text);
         self.ask(now, |op| Effect::FencePeers { op });
         self.await_outcome_until(until);
     }
@@ -122,24 +134,21 @@ impl Engine {
         })
     }
 
-    /// A node is heard that was ended, or is not: it says what it has voted, and whose term it is.
-    pub(super) fn fenced_off_is_heard(&mut self, node: &NodeName) {
-        let Some(FencedOff { holder, .. }) = &self.fenced_off else {
-            return;
+    /// Those that were ended are heard, and have said what they have voted; or somebody votes, and has accounted for it.
+    pub(super) fn look_at_fenced_off(&mut self) {
+        let is_over = |fenced_off: &FencedOff| {
+            let mut nodes = fenced_off.nodes.iter();
+            let votes = self.peers.values().any(|peer| peer.active_term.is_some());
+            votes || nodes.all(|node| self.peers.contains_key(node))
         };
-        let nodes = self.setup.fence.iter().flat_map(|fence| &fence.nodes);
-        let mut others = nodes.filter(|node| **node != self.setup.node);
-        let is_over = match holder {
-            Some(holder) => holder == node,
-            None => others.all(|node| self.peers.contains_key(node)),
-        };
-        if is_over {
+        if self.fenced_off.as_ref().is_some_and(is_over) {
             self.fenced_off = None;
         }
     }
 
     /// Why only an operator can have this node vote.
-    pub(super) fn barred(&self) -> Option<&str> {
+    #[must_use]
+    pub fn barred(&self) -> Option<&str> {
         self.fenced_off.as_ref()?.barred.as_deref()
     }
 

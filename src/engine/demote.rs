@@ -5,7 +5,7 @@ use super::effect::Effect;
 use super::input::Outcome;
 use super::state::{DemoteStep, Demotion, Launch, Quiet, Stage, Then};
 use super::table::Cause;
-use super::values::Millis;
+use super::values::{Millis, Term};
 
 impl Engine {
     /// Begins to stop voting. Allowed in `promoting` and `active`.
@@ -78,7 +78,7 @@ impl Engine {
             self.ask(now, |op| Effect::PassTerm { op, term, to });
         } else {
             self.progress("releasing the term");
-            self.ask(now, |op| Effect::Release { op, term });
+            self.release(now, term);
         }
     }
 
@@ -115,6 +115,16 @@ impl Engine {
             );
             self.back_off(now, None);
         }
+    }
+
+    pub(super) fn release(&mut self, now: Millis, term: Term) {
+        // What the record here may lack of an ended holder's votes the others lack as well.
+        let to_nobody = self.fenced_off.is_some();
+        self.ask(now, |op| Effect::Release {
+            op,
+            term,
+            to_nobody,
+        });
     }
 
     /// A release has ended. One that is not confirmed is repeated later, because nobody can vote before it.

@@ -39,7 +39,12 @@ pub enum Effect {
     CloseGate { op: OpId, quiet_ms: u64 },
     /// Give the right to vote back, with the record as it stands. Issued with the child off the identity, or dead. Term 0: what
     /// this node may hold is unknown, because an outcome was lost; whatever it is goes back, and `Done` says that nothing is held.
-    Release { op: OpId, term: Term },
+    /// `to_nobody`: no other node gets a right by it.
+    Release {
+        op: OpId,
+        term: Term,
+        to_nobody: bool,
+    },
     /// Pass the right to vote to `to`. Issued where a release would be.
     PassTerm { op: OpId, term: Term, to: NodeName },
     /// Confirm by a fresh transaction that `term` is still held.

@@ -43,7 +43,7 @@ impl Engine {
         }
         self.set_stop(StopStep::Release);
         let term = self.term().unwrap_or_default();
-        self.ask(now, |op| Effect::Release { op, term });
+        self.release(now, term);
     }
 
     /// A step of stopping has ended or is late.

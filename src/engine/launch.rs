@@ -176,7 +176,7 @@ impl Engine {
 
     fn launch_release(&mut self, now: Millis, term: Term, pause: Pause) {
         self.set_launch(Launch::Release(pause));
-        self.ask(now, |op| Effect::Release { op, term });
+        self.release(now, term);
     }
 
     /// An operator wants no voting here while a child with the staked identity is on its way up, or due. One that comes up

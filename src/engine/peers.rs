@@ -26,7 +26,7 @@ impl Engine {
         self.absent.remove(&node);
         self.held_last &= active_term.is_none();
         self.peers.insert(node.clone(), view);
-        self.fenced_off_is_heard(&node);
+        self.look_at_fenced_off();
         self.see_successor_vote(now);
         if let (Some(theirs), Some(ours)) = (active_term, self.term())
             && theirs > ours

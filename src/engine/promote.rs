@@ -139,6 +139,7 @@ impl Engine {
         let slot_then = self.own.map_or(0, |own| own.slot);
         self.failures = 0;
         self.passed_to = None;
+        self.fenced_off = None;
         let unparks = std::mem::take(&mut self.parked);
         self.enter(
             now,

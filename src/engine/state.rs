@@ -1,5 +1,7 @@
 //! What the engine remembers between two inputs.
 
+use std::collections::BTreeSet;
+
 use super::input::{Exit, GateFacts};
 use super::table::Transition;
 use super::values::{Identity, Millis, NodeName, PromoteFlags, RecordMark, RequestId, Role, Term};
@@ -129,9 +131,9 @@ pub(super) enum Fencing {
 /// may lack votes of the holder that was ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct FencedOff {
-    /// The holder of that time, where there was one.
-    pub(super) holder: Option<NodeName>,
-    /// Since when it was gone.
+    /// Those that it was run for. With the holder among them, it is about that one alone.
+    pub(super) nodes: BTreeSet<NodeName>,
+    /// Since when they are gone, where that is known.
     pub(super) gone_at: Option<Millis>,
     /// The term of the newest record, once that was looked at. Under a later one somebody has gone on from the votes in question.
     pub(super) judged: Option<Term>,

@@ -180,6 +180,7 @@ impl Engine {
             self.out.push(Effect::Release {
                 op,
                 term: Term::default(),
+                to_nobody: self.fenced_off.is_some(),
             });
         }
     }

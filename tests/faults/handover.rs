@@ -191,3 +191,26 @@ fn the_death_of_either_validator_on_the_way_leaves_one_voter() {
         lab.end();
     }
 }
+
+#[test]
+fn a_drill_moves_nothing_and_a_rolling_restart_leaves_the_voter_what_it_was() {
+    let lab = pair();
+    let validators = || ["a", "b"].map(|name| lab.node(name).validator());
+    let before = validators();
+    // Near a leader slot, and with a status that is not there yet, it says that a handover would wait.
+    let through = || lab.node("a").ctl(&["drill"]).status.code() == Some(0);
+    assert!(
+        until(SOON_MS, through),
+        "{}",
+        said(&lab.node("a").ctl(&["drill"]))
+    );
+    assert_eq!(validators(), before);
+    lab.await_votes_of("a", 5, SOON_MS);
+    let text = ends_with(&lab, "a", &["restart", "--rolling"], 0);
+    assert!(text.contains("both validators restarted"), "{text}");
+    assert_eq!(lab.await_one_voter(BACK_WITHIN_MS), "a");
+    for (before, after) in before.into_iter().zip(validators()) {
+        assert_ne!(before, after);
+    }
+    lab.end();
+}

@@ -1,16 +1,18 @@
 //! Something fails in every step of a handover. What is to come of it is in [`crate::steps_table`].
 //!
-//! Over etcd, where much is decided by the end of a lease, a run takes one step in three under each fault, and each step under two of
-//! them; `FAULTS_STEPS=all` takes them all.
+//! A run takes one step in three under each fault, others under the next one and in the next run; `FAULTS_STEPS=1` takes those again that
+//! began with the second, and `FAULTS_STEPS=all` (`make steps`) all.
 
 use crate::SOON_MS;
 use crate::etcd_pair::EtcdPair;
 use crate::hold::{self, Ground, Handover, Step};
 use crate::lab::BACK_WITHIN_MS;
 use crate::pair::Pair;
-use crate::steps_table::{BETWEEN_PEERS, Fate, Fault, OVER_ETCD};
+use crate::steps_table::{
+    BETWEEN_PEERS, Fate, Fault, LATE_BETWEEN_PEERS, LATE_OVER_ETCD, OVER_ETCD, Table,
+};
 use nix::sys::signal::Signal;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use testkit::children::signal;
 use testkit::node::said;
 use testkit::stand_in::{Protocol, until};
@@ -21,7 +23,7 @@ const MORE: &str = "[restart]\nmax = 1000\nwindow = \"1s\"";
 const VOTES_WITHIN_MS: u64 = 20_000;
 /// Longer than a standby that knows itself entitled takes to vote.
 const SILENCE_MS: u64 = 1_000;
-/// Over etcd, without being asked for more.
+/// Without being asked for more: one step in so many.
 const ONE_STEP_IN: usize = 3;
 
 #[test]
@@ -79,22 +81,59 @@ fn a_cut_between_etcd_and_the_node_that_is_to_vote() {
     over_etcd(Fault::EtcdTo, Protocol::Alpenglow);
 }
 
+#[test]
+fn a_step_that_is_late() {
+    with_peers(Fault::Late, Protocol::Tower, &LATE_BETWEEN_PEERS);
+}
+
+#[test]
+fn a_step_that_is_late_over_etcd() {
+    with_etcd(Fault::Late, Protocol::Alpenglow, &LATE_OVER_ETCD);
+}
+
 fn between_peers(fault: Fault, protocol: Protocol) {
-    let mut pair = Pair::new(protocol, fault == Fault::Cable, MORE);
-    hold::lead(&pair);
-    pair.begin();
-    play(&mut pair, fault, BETWEEN_PEERS.every(fault));
-    pair.end();
+    with_peers(fault, protocol, &BETWEEN_PEERS);
 }
 
 fn over_etcd(fault: Fault, protocol: Protocol) {
+    with_etcd(fault, protocol, &OVER_ETCD);
+}
+
+fn with_peers<const S: usize, const F: usize>(
+    fault: Fault,
+    protocol: Protocol,
+    table: &Table<S, F>,
+) {
+    let mut pair = Pair::new(protocol, fault == Fault::Cable, MORE);
+    hold::lead(&pair);
+    pair.begin();
+    play(&mut pair, fault, chosen(table, fault));
+    pair.end();
+}
+
+fn with_etcd<const S: usize, const F: usize>(
+    fault: Fault,
+    protocol: Protocol,
+    table: &Table<S, F>,
+) {
     let mut pair = EtcdPair::new(protocol, MORE);
     hold::lead(&pair);
     pair.begin();
-    let all = std::env::var("FAULTS_STEPS").is_ok_and(|steps| steps == "all");
-    let so_many = if all { 1 } else { ONE_STEP_IN };
-    play(&mut pair, fault, OVER_ETCD.one_in(so_many, fault));
+    play(&mut pair, fault, chosen(table, fault));
     pair.end();
+}
+
+fn chosen<const S: usize, const F: usize>(table: &Table<S, F>, fault: Fault) -> Vec<(Step, Fate)> {
+    let named = std::env::var("FAULTS_STEPS").unwrap_or_default();
+    if named == "all" {
+        return table.one_in(1, 0, fault);
+    }
+    let from = named.parse().unwrap_or_else(|_| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        now.map_or(0, |now| now.as_secs() as usize % ONE_STEP_IN)
+    });
+    println!("FAULTS_STEPS={from}");
+    table.one_in(ONE_STEP_IN, from, fault)
 }
 
 fn play(pair: &mut impl Ground, fault: Fault, fates: Vec<(Step, Fate)>) {
@@ -137,8 +176,13 @@ impl Cell {
         }
         let mut handover = Handover::held_at(self.step, pair, &self.from, &self.to);
         self.strike(pair);
-        handover.let_go(pair);
+        if self.fault != Fault::Late {
+            handover.let_go(pair);
+        }
         self.expect(pair, fate);
+        if self.fault == Fault::Late {
+            handover.let_go(pair);
+        }
         assert!(
             fate != Fate::From || !handover.has_succeeded(),
             "{self:?}: {}",
@@ -159,6 +203,7 @@ impl Cell {
             Fault::ValidatorTo => self.kill_successor(pair),
             Fault::Cable | Fault::EtcdFrom => pair.cut(&self.from, true),
             Fault::EtcdTo => pair.cut(&self.to, true),
+            Fault::Late => {}
         }
         let is_noticed = || pair.has_lost_the_other(&self.from);
         if self.fault == Fault::Cable && self.step.is_before_end() {
@@ -234,7 +279,7 @@ impl Cell {
         match self.fault {
             Fault::SupervisorFrom => pair.node_mut(&self.from).start(),
             Fault::SupervisorTo => pair.node_mut(&self.to).start(),
-            Fault::ValidatorFrom | Fault::ValidatorTo => {}
+            Fault::ValidatorFrom | Fault::ValidatorTo | Fault::Late => {}
             Fault::Cable | Fault::EtcdFrom => pair.cut(&self.from, false),
             Fault::EtcdTo => pair.cut(&self.to, false),
         }

@@ -22,6 +22,8 @@ pub(crate) enum Fault {
     EtcdFrom,
     /// The same, of the node that is to vote.
     EtcdTo,
+    /// Nothing but that the step takes longer than anybody waits for it.
+    Late,
 }
 
 /// Who votes before anything is mended, without anybody's help.
@@ -87,17 +89,48 @@ pub(crate) const OVER_ETCD: Table<11, 6> = Table {
     ],
 };
 
-impl<const STEPS: usize, const FAULTS: usize> Table<STEPS, FAULTS> {
-    /// Every step under that fault.
-    pub(crate) fn every(&self, fault: Fault) -> Vec<(Step, Fate)> {
-        self.one_in(1, fault)
-    }
+/// A validator that does not answer is killed, and a successor that does not come to vote gives the term back.
+#[rustfmt::skip]
+pub(crate) const LATE_BETWEEN_PEERS: Table<6, 1> = Table {
+    faults: [Fault::Late],
+    rows: [
+        (Mute,      [To]),
+        (Unstake,   [To]),
+        (Install,   [From]),
+        (Identity,  [From]),
+        (Unmute,    [From]),
+        (FirstVote, [From]),
+    ],
+};
 
-    /// One step in so many under that fault, others under the next one.
-    pub(crate) fn one_in(&self, so_many: usize, fault: Fault) -> Vec<(Step, Fate)> {
+/// Who hears nothing of etcd is not the one that votes.
+#[rustfmt::skip]
+pub(crate) const LATE_OVER_ETCD: Table<10, 1> = Table {
+    faults: [Fault::Late],
+    rows: [
+        (Mute,      [To]),
+        (Unstake,   [To]),
+        (LastVote,  [To]),
+        (Pass,      [To]),
+        (Passed,    [To]),
+        (Heard,     [From]),
+        (Install,   [From]),
+        (Identity,  [From]),
+        (Unmute,    [From]),
+        (FirstVote, [From]),
+    ],
+};
+
+impl<const STEPS: usize, const FAULTS: usize> Table<STEPS, FAULTS> {
+    /// One step in so many under that fault, others under the next one and from the next one on.
+    pub(crate) fn one_in(&self, so_many: usize, from: usize, fault: Fault) -> Vec<(Step, Fate)> {
         let column = self.faults.iter().position(|other| *other == fault);
         let column = column.expect("a fault of this table");
-        let rows = self.rows.iter().skip(column % so_many).step_by(so_many);
+        let rows = self
+            .rows
+            .iter()
+            .skip((column + from) % so_many)
+            .step_by(so_many);
         rows.map(|(step, fates)| (*step, fates[column])).collect()
     }
 }

@@ -1,4 +1,4 @@
-//! Faults at random, several at once, while votes go on: for `FAULTS_SECONDS` (15), from `FAULTS_SEED` (the time of day).
+//! Faults at random, several at once, while votes go on: for `FAULTS_SECONDS` (10), from `FAULTS_SEED` (the time of day).
 //!
 //! A seed gives the faults, their places and their times again; the machine's own timing it does not. A failure prints the seed
 //! and what was done when.
@@ -117,7 +117,7 @@ impl<G: Ground> Storm<G> {
     }
 
     fn rage(mut self) {
-        let seconds = number("FAULTS_SECONDS").unwrap_or(15);
+        let seconds = number("FAULTS_SECONDS").unwrap_or(10);
         while self.began.elapsed() < Duration::from_secs(seconds) {
             self.end_due();
             if self.faults.len() < AT_ONCE_MAX {

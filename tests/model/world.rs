@@ -209,8 +209,8 @@ impl World {
     fn perform(&mut self, node: usize, effect: Effect) {
         match effect {
             Effect::Acquire { op, .. } => self.acquire(node, op),
-            Effect::Release { op, term } if term.0 == 0 => self.enqueue(node, op, Call::Read),
-            Effect::Release { op, term } => self.enqueue(node, op, Call::Release { term }),
+            Effect::Release { op, term, .. } if term.0 == 0 => self.enqueue(node, op, Call::Read),
+            Effect::Release { op, term, .. } => self.enqueue(node, op, Call::Release { term }),
             Effect::PassTerm { op, term, to } => match self.store.lease_of(index(&to)) {
                 Some(to) => self.enqueue(node, op, Call::Pass { term, to }),
                 None => self.later(node, Input::Done(op, Outcome::Refused("it is gone".into()))),

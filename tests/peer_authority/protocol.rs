@@ -1,6 +1,7 @@
 //! Who holds the term, who may take it, and with which record.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::node::{SOON_MS, Set, WITHIN, mark, voting};
 use testkit::held::{Held, Point};
@@ -10,6 +11,9 @@ use validator_supervisor::authority::{CommitError, Fault};
 use validator_supervisor::config::OnLoss;
 use validator_supervisor::engine::AuthorityNews;
 use validator_supervisor::engine::values::{NodeName, Term};
+
+/// As `src/authority/peer/vote.rs` has it.
+const KEPT_WITHIN: Duration = Duration::from_millis(1_000);
 
 #[test]
 fn a_record_is_on_both_disks_when_its_commit_returns() {
@@ -34,7 +38,7 @@ fn a_release_gives_the_other_one_the_right_and_the_record() {
     let (a, b, term) = voting(&set);
     a.settles(term, 2).expect("a commit");
     b.forget();
-    a.authority.release(term).expect("a release");
+    a.authority.release(term, false).expect("a release");
     assert!(matches!(a.commits(term, 3), Err(CommitError::TermLost(_))));
     b.hears_of_holder(None);
     let (next, found) = b.acquires();
@@ -46,11 +50,23 @@ fn a_release_gives_the_other_one_the_right_and_the_record() {
 }
 
 #[test]
+fn a_release_to_nobody_leaves_the_right_where_it_is() {
+    let set = Set::new(&["a", "b"]);
+    let (a, b, term) = voting(&set);
+    a.authority.release(term, true).expect("a release");
+    b.forget();
+    drop(b);
+    let (next, found) = a.acquires();
+    assert!(next > term);
+    assert_eq!(found.map(|mark| mark.seq), Some(1));
+}
+
+#[test]
 fn the_heir_needs_nobody_and_the_one_that_named_it_does() {
     let set = Set::new(&["a", "b"]);
     let (a, b, term) = voting(&set);
     b.forget();
-    a.authority.release(term).expect("a release");
+    a.authority.release(term, false).expect("a release");
     b.hears_of_holder(None);
     set.cut("b", true);
     b.hears_of_trouble("");
@@ -156,7 +172,7 @@ fn an_operators_word_stands_for_a_dead_peer_and_fences_it_when_it_is_not() {
     b.hears_of_trouble("");
     let (next, _) = b.authority.acquire(WITHIN, true).expect("a term");
     // However many terms the other one takes meanwhile.
-    a.authority.release(term).expect("a release");
+    a.authority.release(term, false).expect("a release");
     let (again, _) = a.acquires();
     assert!(next > again, "{next} {again}");
     set.cut("b", false);
@@ -223,7 +239,7 @@ fn two_that_ask_at_once_do_not_both_get_it() {
     let set = Set::new(&["a", "b"]);
     let (a, b, term) = voting(&set);
     b.forget();
-    a.authority.release(term).expect("a release");
+    a.authority.release(term, false).expect("a release");
     b.hears_of_holder(None);
     for _ in 0..20 {
         let taken = std::thread::scope(|scope| {
@@ -236,7 +252,7 @@ fn two_that_ask_at_once_do_not_both_get_it() {
         let terms: Vec<Term> = taken.iter().flatten().map(|(term, _)| *term).collect();
         assert!(terms.len() < 2, "{taken:?}");
         for node in [&a, &b] {
-            node.authority.release(Term(0)).expect("a release");
+            node.authority.release(Term(0), false).expect("a release");
         }
     }
     let (next, _) = a.acquires();
@@ -260,7 +276,7 @@ fn of_three_nodes_one_that_is_away_keeps_the_others_from_a_term_but_not_the_hold
     b.comes_to(2);
     // The right goes to a node that is there, which then needs nobody.
     b.forget();
-    a.authority.release(term).expect("a release");
+    a.authority.release(term, false).expect("a release");
     b.hears_of_holder(None);
     let (next, _) = b.acquires();
     b.settles(next, 3).expect("a commit");
@@ -303,6 +319,13 @@ fn a_node_whose_record_cannot_be_read_says_nothing_to_one_that_lacks_it() {
 /// Takes root: the commit is held where it opens its file.
 #[test]
 fn a_node_that_comes_back_during_a_commit_gets_its_record_before_the_vote_leaves() {
+    // Who comes too late for a commit is let go of.
+    let in_time = || came_back_during_a_commit() < KEPT_WITHIN / 2;
+    assert!(until(4 * SOON_MS, in_time), "the machine is too slow");
+}
+
+/// How long the commit took.
+fn came_back_during_a_commit() -> Duration {
     let set = Set::new(&["a", "b"]);
     let (a, b, term) = voting(&set);
     // From the second one on a record has an older file to be written over.
@@ -319,14 +342,18 @@ fn a_node_that_comes_back_during_a_commit_gets_its_record_before_the_vote_leaves
     let held = held.expect("fanotify, as root");
     let authority = Arc::clone(&a.authority);
     std::thread::scope(|scope| {
+        let from = Instant::now();
         let committed = scope.spawn(|| authority.commit(mark(term, 3), b"record 3"));
         assert!(until(SOON_MS, || held.is_reached()), "no commit");
         let b = set.start("b");
         a.hears_from("b");
         b.hears_from("a");
-        assert!(!committed.is_finished());
+        let took = from.elapsed();
         drop(held);
         let committed = committed.join().expect("an outcome");
-        assert_eq!(committed.map(|()| b.newest()), Ok(Some(3)));
-    });
+        if took < KEPT_WITHIN / 2 {
+            assert_eq!(committed.map(|()| b.newest()), Ok(Some(3)));
+        }
+        took
+    })
 }

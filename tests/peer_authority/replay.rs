@@ -145,7 +145,7 @@ fn a_promise_that_is_sent_again_gives_no_other_term() {
     let mut a = Rogue::meets(&set, "a", "b");
     let (term, old) = acquires_from(&b, &mut a);
     // To `a`, which is there and ready: b has no right to the next one without it.
-    b.authority.release(term).expect("a release");
+    b.authority.release(term, false).expect("a release");
     is_heard(&mut a);
     a.sends(&old);
     let authority = Arc::clone(&b.authority);

@@ -15,7 +15,7 @@ pub(crate) enum Authority {
 #[derive(Clone, Debug)]
 pub(crate) enum Wish {
     Acquire { regardless: bool },
-    Release { term: Term },
+    Release { term: Term, to_nobody: bool },
     Pass { term: Term, to: usize },
     Confirm { term: Term },
 }

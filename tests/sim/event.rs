@@ -147,6 +147,11 @@ pub(crate) enum PeerEvent {
         op: OpId,
         since: u64,
     },
+    /// The fence command ends, which was run for those that had not been heard since those connections.
+    Fenced {
+        op: OpId,
+        absent: Vec<(usize, u64)>,
+    },
     /// By a mistake: what was acknowledged gets to the disk.
     KeepLate {
         record: Record,

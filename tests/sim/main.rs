@@ -143,6 +143,7 @@ fn no_seed_breaks_an_invariant_among_peers() {
         "votes alone",
         "votes after a node was passed over",
         "commits fenced",
+        "nodes ended by a fence command",
     ] {
         assert!(tally.times(what) > 0, "never happens: {what}");
     }

@@ -64,6 +64,8 @@ pub(crate) enum Mistake {
     LossTakenAsAPromise,
     /// A node that comes back, and one that is promised a term, gets no record that it has missed.
     MissedRecordsNotSent,
+    /// A fence command that failed is taken for proof.
+    FenceThatFailedBelieved,
 }
 
 impl Mistake {
@@ -89,7 +91,8 @@ impl Mistake {
     ];
 
     /// Those to find among nodes that have nobody above them.
-    pub(crate) const AMONG_PEERS: [Self; 20] = [
+    pub(crate) const AMONG_PEERS: [Self; 21] = [
+        Self::FenceThatFailedBelieved,
         Self::RecordSentBeforeTheMute,
         Self::TermPassedBeforeTheRecord,
         Self::BothResumeAfterAFailedHandover,

@@ -170,10 +170,7 @@ impl World {
             Effect::Acquire { op, regardless } => {
                 self.ask_authority(node, op, Wish::Acquire { regardless })
             }
-            Effect::FencePeers { op } => {
-                let why = "there is no fence command".into();
-                self.done(node, life, op, 1, Outcome::Refused(why));
-            }
+            Effect::FencePeers { op } => self.fence_peers(node, life, op),
             Effect::InstallRecord { op, .. } => self.install(node, life, op),
             Effect::OpenGate { op, term } => {
                 let n = &mut self.nodes[node];
@@ -193,7 +190,11 @@ impl World {
                 self.done(node, life, op, 1, Outcome::Done);
             }
             Effect::CloseGate { op, quiet_ms } => self.close_gate(node, life, op, quiet_ms),
-            Effect::Release { op, term } => self.ask_authority(node, op, Wish::Release { term }),
+            Effect::Release {
+                op,
+                term,
+                to_nobody,
+            } => self.ask_authority(node, op, Wish::Release { term, to_nobody }),
             Effect::PassTerm { op, term, to } => {
                 let to = self.index(&to);
                 self.ask_authority(node, op, Wish::Pass { term, to });

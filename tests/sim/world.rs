@@ -92,6 +92,7 @@ impl World {
             queued: 0,
             broken: None,
         };
+        world.arm(seed);
         world.seed_events(count);
         world
     }

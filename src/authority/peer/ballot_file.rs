@@ -47,8 +47,8 @@ impl BallotFile {
         let files = TwoFiles::new(dir.join(FILE));
         let newest = read(files.newest(), identity)?;
         let older = match read(files.older(), identity) {
-            // The next ballot would be written over it.
-            Err(error @ OpenError::Newer { .. }) => return Err(error),
+            // The next ballot would be written over it, and it may be the newest.
+            Err(error @ (OpenError::Newer { .. } | OpenError::Io { .. })) => return Err(error),
             // A crash while it was written over damages it, and it is not needed then.
             other => other.unwrap_or_default(),
         };
@@ -218,6 +218,11 @@ mod tests {
         let (mut file, _) = opened(dir.path())?;
         file.write(&term(7))?;
         std::fs::write(dir.path().join("ballot.older"), b"half")?;
+        assert_eq!(opened(dir.path())?.1, term(7));
+        std::fs::remove_file(dir.path().join("ballot.older"))?;
+        std::fs::create_dir(dir.path().join("ballot.older"))?;
+        assert!(matches!(opened(dir.path()), Err(OpenError::Io { .. })));
+        std::fs::remove_dir(dir.path().join("ballot.older"))?;
         assert_eq!(opened(dir.path())?.1, term(7));
         std::fs::write(dir.path().join("ballot"), b"half")?;
         assert!(matches!(opened(dir.path()), Err(OpenError::Damaged { .. })));

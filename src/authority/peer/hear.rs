@@ -65,6 +65,12 @@ impl Node {
         hello: &Hello,
     ) -> Result<(), LinkError> {
         let mut state = self.state();
+        // It lives, whatever becomes of the link.
+        state.pact.met(from);
+        if let Some(other) = state.others.get_mut(from) {
+            other.met += 1;
+            other.is_dead = false;
+        }
         let due = self.newest();
         self.bring_up_to_date(link, hello.record)?;
         let word = Message::State(State {
@@ -78,13 +84,10 @@ impl Node {
         if let Some(before) = other.link.replace(Arc::clone(link)) {
             before.close();
         }
-        other.met += 1;
-        other.is_dead = false;
         other.record = hello.record;
         other.due = due;
         other.in_step.set(due <= hello.record);
         other.claim = None;
-        state.pact.met(from);
         self.well(&mut state, Part::Link(from.clone()));
         self.has_changed();
         Ok(())

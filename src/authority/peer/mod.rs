@@ -124,8 +124,8 @@ impl Peer {
     ///
     /// # Errors
     /// This disk refuses.
-    pub fn release(&self, term: Term) -> Result<(), Fault> {
-        self.0.release(term)
+    pub fn release(&self, term: Term, to_nobody: bool) -> Result<(), Fault> {
+        self.0.release(term, to_nobody)
     }
 
     /// Passes the right to vote to another node. Blocks, for `within` at most.

@@ -1,5 +1,6 @@
 //! The term: taken, confirmed, passed on and given back. See [`crate::engine::pact`] for the rules.
 
+use std::collections::BTreeMap;
 use std::sync::MutexGuard;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -7,7 +8,7 @@ use super::message::{Asked, Message, State};
 use super::node::{Inner, Node};
 use crate::authority::Fault;
 use crate::authority::news::Part;
-use crate::engine::pact::Barred;
+use crate::engine::pact::{Barred, Presence};
 use crate::engine::values::{NodeName, RecordMark, Term};
 
 impl Node {
@@ -21,7 +22,7 @@ impl Node {
         let until = Instant::now() + within;
         let mut state = self.state();
         let others = state.others.iter();
-        let others = others
+        let others: BTreeMap<NodeName, Presence> = others
             .map(|(name, other)| (name.clone(), other.presence()))
             .collect();
         let seen = self.newest_term(&state);
@@ -42,9 +43,12 @@ impl Node {
             .map_err(|error| Fault::Refused(error.to_string()))?;
         state.pact.take();
         if regardless {
-            let away = state.others.values_mut();
-            away.filter(|other| other.link.is_none())
-                .for_each(|other| other.is_dead = true);
+            // Those of whom the word was said.
+            let away = state.others.iter_mut();
+            away.filter(|(name, other)| {
+                other.link.is_none() && others.get(*name) == Some(&Presence::Away)
+            })
+            .for_each(|(_, other)| other.is_dead = true);
         }
         self.tell_others(&state);
         self.tell_holder(&mut state);
@@ -101,13 +105,13 @@ impl Node {
     }
 
     /// Gives a term back; 0: whatever this node has. Nothing of it may vote any more. A node that is there and ready gets the
-    /// right to the next one; without one, this node keeps it.
-    pub(super) fn release(&self, asked: Term) -> Result<(), Fault> {
+    /// right to the next one; without one, or where it is to nobody, this node keeps it.
+    pub(super) fn release(&self, asked: Term, to_nobody: bool) -> Result<(), Fault> {
         let mut state = self.state();
         if !self.has(&state, asked) {
             return Ok(());
         }
-        let heir = state.successor();
+        let heir = state.successor().filter(|_| !to_nobody);
         self.end_term(&mut state, heir, false)
     }
 

@@ -89,7 +89,7 @@ impl Node {
         }
         if self.config.on_loss == OnLoss::Hold && is_here_alone(&state, place) {
             return Err(CommitError::Unsettled(
-                "no other node has the record, and peer.on_loss = \"hold\": it waits until one is back, or until an operator says of all of them that they are off, with `promote --accept-double-vote-risk`".into(),
+                "no other node has the record, and peer.on_loss = \"hold\": it waits until one is back; where all of them are certainly off: `supervisor ctl demote`, and then `supervisor ctl promote --accept-double-vote-risk`".into(),
             ));
         }
         Ok(())

@@ -66,7 +66,7 @@ fn a_holder_that_is_silent_on_the_link_and_on_the_chain_is_ended_and_its_term_ta
         [
             "page",
             "promoting -> demoting: promotion-failed",
-            "release 9"
+            "release 9 to nobody"
         ],
         "the chain shows a vote for slot 90 that the record here lacks"
     );
@@ -262,7 +262,7 @@ fn history(term: u64) -> RecordMark {
 const ALONE: [&str; 3] = [
     "page",
     "promoting -> demoting: promotion-failed",
-    "release 9",
+    "release 9 to nobody",
 ];
 
 /// Of a vote history the chain does not tell whether it is the newest.
@@ -353,4 +353,44 @@ fn while_the_chain_cannot_be_read_the_next_try_is_left_to_time() {
     let again = seconds(&mut rig, 9, |_| Some(90));
     assert_eq!(again[0], "standby -> promoting: holder-gone");
     assert_eq!(rig.held_with(10, mark(6, 40, 90)), ["install for 10"]);
+}
+
+/// It has promised the term to `b`, which came to nothing, and is there; `a` voted on alone before it was ended.
+#[test]
+fn nor_by_a_third_node_to_which_another_one_is_the_holder() {
+    let mut setup = armed();
+    setup.node = name("c");
+    let mut fence = setup.fence.clone().expect("a command");
+    fence.nodes = ["a", "b", "c"].map(name).into();
+    setup.fence = Some(fence);
+    let mut rig = standby(setup);
+    let b_is_there = |rig: &mut Rig| {
+        rig.peer("b", false);
+    };
+    rig.peer_votes("a", 6);
+    b_is_there(&mut rig);
+    rig.feed(Input::Observed(Observation::PeerGone(name("a"))));
+    for second in 0..30 {
+        b_is_there(&mut rig);
+        let slot = 90 + second.min(12);
+        rig.feed(Input::Observed(Observation::ChainVote { slot }));
+        rig.reads_well();
+        rig.later(1_000);
+    }
+    b_is_there(&mut rig);
+    rig.feed(Input::Observed(Observation::ChainVote { slot: 102 }));
+    rig.ask(1, PROMOTE);
+    let ended = unsafe_to(&mut rig);
+    assert_eq!(ended, ["progress 1", "fence"]);
+    b_is_there(&mut rig);
+    rig.done();
+    let taken = rig.held_with(9, history(6));
+    assert!(
+        taken.contains(&"release 9 to nobody".to_owned()),
+        "{taken:?}"
+    );
+    // Whoever votes has accounted for them.
+    rig.done();
+    rig.peer_votes("b", 10);
+    assert_eq!(rig.engine.barred(), None);
 }

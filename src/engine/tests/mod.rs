@@ -327,6 +327,11 @@ fn words(effect: &Effect) -> String {
         Effect::InstallRecord { term, .. } => format!("install for {term}"),
         Effect::OpenGate { term, .. } => format!("open gate {term}"),
         Effect::CloseGate { quiet_ms, .. } => format!("close gate after {quiet_ms}"),
+        Effect::Release {
+            term,
+            to_nobody: true,
+            ..
+        } => format!("release {term} to nobody"),
         Effect::Release { term, .. } => format!("release {term}"),
         Effect::PassTerm { term, to, .. } => format!("pass {term} to {to}"),
         Effect::ConfirmTerm { term, .. } => format!("confirm {term}"),

@@ -79,9 +79,7 @@ impl World {
 
     /// A machine is off for long enough that operators pass it over; where it comes back, it may hear nobody at first.
     pub(crate) fn machine_off(&mut self, node: usize, ms: u64) {
-        self.nodes[node].trouble.off = self.now + ms;
-        self.crash(node, false);
-        self.nodes[node].child = None;
+        self.switch_off(node, ms);
         for other in self.others_of(node) {
             for after in [5_600, 6_500] {
                 let what = Fault::PassOver { node: other };

@@ -166,6 +166,7 @@ impl World {
         other.due = due;
         other.in_step = due <= record;
         other.claim = None;
+        other.is_dead = false;
         peer.pact.met(&name);
         if let Some(before) = before {
             self.send_on(node, from, before, Message::Closed);

@@ -3,6 +3,7 @@
 
 mod checks;
 mod fault;
+mod fence;
 mod hear;
 mod link;
 pub(crate) mod message;
@@ -80,6 +81,8 @@ struct Other {
     member: Option<Member>,
     claim: Option<Ballot>,
     heard_at: Option<u64>,
+    /// Since it was met last it was ended, or an operator says so: no vote waits for it.
+    is_dead: bool,
 }
 
 /// A wish that waits for others.
@@ -92,9 +95,19 @@ struct Asking {
 
 #[derive(Clone, Debug)]
 enum Waits {
-    Promises { term: Term, of: Vec<usize> },
-    Heir { to: usize, ended: Ballot },
-    Words { term: Term, since: u64 },
+    Promises {
+        term: Term,
+        of: Vec<usize>,
+        regardless: bool,
+    },
+    Heir {
+        to: usize,
+        ended: Ballot,
+    },
+    Words {
+        term: Term,
+        since: u64,
+    },
 }
 
 /// A record that is being made durable.
@@ -198,6 +211,7 @@ impl World {
             PeerEvent::Written { id } => self.written(node, id),
             PeerEvent::InstallAgain { op, since } => self.install_sealed(node, op, since),
             PeerEvent::KeepLate { record } => self.nodes[node].disk.keep(Some(record)),
+            PeerEvent::Fenced { op, absent } => self.fenced(node, life, op, &absent),
             PeerEvent::RecordLate { to } => self.record_follows(node, to),
         }
         self.peer_changed(node);

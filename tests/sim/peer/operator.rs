@@ -40,7 +40,13 @@ impl World {
         if away.iter().all(is_off) {
             return true;
         }
-        let harmless = self.nodes.len() == 2 && away.iter().all(|at| self.nodes[*at].holds_on_loss);
+        let waits = |at: &usize| {
+            let counts_us_dead = self
+                .peer(*at)
+                .is_some_and(|peer| peer.others.values().all(|other| other.is_dead));
+            self.nodes[*at].holds_on_loss && !counts_us_dead
+        };
+        let harmless = self.nodes.len() == 2 && away.iter().all(waits);
         if harmless && !std::mem::replace(&mut self.peers.is_risked, true) {
             self.tally.count("worlds with a living node passed over");
         }

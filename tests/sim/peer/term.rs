@@ -33,7 +33,7 @@ impl World {
         };
         let waits = match wish {
             Wish::Acquire { regardless } => self.ask_for_term(node, regardless),
-            Wish::Release { term } => self.release_term(node, term),
+            Wish::Release { term, to_nobody } => self.release_term(node, term, to_nobody),
             Wish::Pass { term, to } => self.pass_term(node, term, to),
             Wish::Confirm { term } => self.confirm_term(node, term),
         };
@@ -72,7 +72,11 @@ impl World {
         let (op, late, waits) = (asking.op, asking.until <= now, asking.waits.clone());
         let outcome = match waits {
             Waits::Promises { .. } if peer.pact.is_open() && !late => return,
-            Waits::Promises { term, of } => self.conclude(node, term, &of),
+            Waits::Promises {
+                term,
+                of,
+                regardless,
+            } => self.conclude(node, term, &of, regardless),
             Waits::Heir { to, ended } => {
                 let claim = peer.others.get(&to).and_then(|other| other.claim.as_ref());
                 let has_it = |claim: &Ballot| *claim == ended || claim.term > ended.term;
@@ -154,10 +158,14 @@ impl World {
         }
         let of: Vec<usize> = of.into_iter().map(|(at, _)| at).collect();
         self.cut_at_ask(node, &of);
-        Ok(Waits::Promises { term, of })
+        Ok(Waits::Promises {
+            term,
+            of,
+            regardless,
+        })
     }
 
-    fn conclude(&mut self, node: usize, term: Term, of: &[usize]) -> Outcome {
+    fn conclude(&mut self, node: usize, term: Term, of: &[usize], regardless: bool) -> Outcome {
         let Some(peer) = self.peer_mut(node) else {
             return Outcome::Failed("no process".into());
         };
@@ -175,6 +183,11 @@ impl World {
             peer.pact.take();
             peer.passed_at = None;
             peer.is_sealed = false;
+            let away = peer
+                .others
+                .values_mut()
+                .filter(|other| other.link.is_none());
+            away.for_each(|other| other.is_dead |= regardless);
         }
         self.judge_taken(node, term, of);
         self.tell_others(node);
@@ -214,11 +227,11 @@ impl World {
     }
 
     /// A node that is there and ready gets the right to the next term; without one, this node keeps it.
-    fn release_term(&mut self, node: usize, term: Term) -> Result<Waits, Outcome> {
+    fn release_term(&mut self, node: usize, term: Term, to_nobody: bool) -> Result<Waits, Outcome> {
         if !self.has(node, term) || self.makes(Mistake::ReleaseNotSent) {
             return Err(Outcome::Done);
         }
-        let heir = self.successor(node);
+        let heir = self.successor(node).filter(|_| !to_nobody);
         self.end_term(node, heir, false)?;
         Err(Outcome::Done)
     }

@@ -145,9 +145,10 @@ impl World {
             }
         }
         let peer = self.peer(node)?;
-        let mut others = peer.others.values();
-        let elsewhere = others.any(|other| other.in_step && has(other));
-        Some(if holds_on && !elsewhere && !heedless {
+        let others = || peer.others.values();
+        let elsewhere = others().any(|other| other.in_step && has(other));
+        let is_here_alone = !elsewhere && !others().all(|other| other.is_dead);
+        Some(if holds_on && is_here_alone && !heedless {
             Fate::Unsettled
         } else {
             Fate::Committed

@@ -45,8 +45,8 @@ impl World {
                     cached,
                 }
             }
-            Wish::Release { term: Term(0) } => Call::Read,
-            Wish::Release { term } => Call::Release { term },
+            Wish::Release { term: Term(0), .. } => Call::Read,
+            Wish::Release { term, .. } => Call::Release { term },
             Wish::Pass { term, to } => Call::Pass { term, to },
             Wish::Confirm { .. } => return self.done(node, life, op, 5, Outcome::Done),
         };
