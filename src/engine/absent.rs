@@ -98,6 +98,7 @@ impl Engine {
         };
         let gone = nodes.iter().filter_map(|node| self.absent.get(node));
         self.fenced_off = Some(FencedOff {
+            ended_at: until,
             gone_at: gone.min().copied(),
             nodes,
             judged: None,
@@ -134,6 +135,17 @@ impl Engine {
         })
     }
 
+    /// It may have voted until the command had ended it, and the chain shows a vote a while after it was sent.
+    pub(super) fn await_votes(&mut self, now: Millis) {
+        if let Some(fenced_off) = &mut self.fenced_off {
+            fenced_off.ended_at = now;
+        }
+        self.set_promote(PromoteStep::AwaitVotes);
+        self.progress("waiting for votes that were under way to show on the chain");
+        let shown_at = now.plus(self.setup.timing.chain_quiet_ms);
+        self.await_until(shown_at, Reason::Step);
+    }
+
     /// Those that were ended are heard, and have said what they have voted; or somebody votes, and has accounted for it.
     pub(super) fn look_at_fenced_off(&mut self) {
         let is_over = |fenced_off: &FencedOff| {
@@ -168,7 +180,14 @@ impl Engine {
             self.fenced_off = None;
             return None;
         }
-        let gone_at = fenced_off.gone_at;
+        let (gone_at, ended_at) = (fenced_off.gone_at, fenced_off.ended_at);
+        let quiet_ms = self.setup.timing.chain_quiet_ms;
+        if now < ended_at.plus(quiet_ms) {
+            return Some(format!(
+                "votes that were under way when the fence command ended may still show on the chain: wait for {} s",
+                quiet_ms / 1000
+            ));
+        }
         let flag = "where its votes are known to be in the record here, or long past, say `promote --accept-double-vote-risk`";
         if self.seen_lately(now).is_none() {
             return Some(format!(

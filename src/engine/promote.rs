@@ -82,8 +82,9 @@ impl Engine {
             (PromoteStep::Acquire, Outcome::Unsafe(why)) => self.term_is_unsafe(now, &why),
             (PromoteStep::Fence, Outcome::Done) => {
                 self.failure.0 = Verdict::Refused;
-                self.acquire(now);
+                self.await_votes(now);
             }
+            (PromoteStep::AwaitVotes, _) => self.acquire(now),
             (PromoteStep::Fence, other) => {
                 let why = format!(
                     "{}; where those nodes are certainly off: `supervisor ctl promote --accept-double-vote-risk`",
@@ -367,6 +368,7 @@ pub(super) fn step_name(step: PromoteStep) -> &'static str {
         PromoteStep::AwaitEarlierSwitch => "waiting for the earlier change of identity",
         PromoteStep::Acquire => "acquiring the term",
         PromoteStep::Fence => "running the fence command",
+        PromoteStep::AwaitVotes => "waiting for votes that were under way",
         PromoteStep::Install(_) => "installing the record",
         PromoteStep::OpenGate(..) => "opening the gate",
         PromoteStep::TakeIdentity => "setting the staked identity",

@@ -133,6 +133,8 @@ pub(super) enum Fencing {
 pub(super) struct FencedOff {
     /// Those that it was run for. With the holder among them, it is about that one alone.
     pub(super) nodes: BTreeSet<NodeName>,
+    /// When it had ended, or its time was over.
+    pub(super) ended_at: Millis,
     /// Since when they are gone, where that is known.
     pub(super) gone_at: Option<Millis>,
     /// The term of the newest record, once that was looked at. Under a later one somebody has gone on from the votes in question.
@@ -160,6 +162,8 @@ pub(super) enum PromoteStep {
     Acquire,
     /// Those that cannot be asked for the term are being ended.
     Fence,
+    /// What they had sent until then gets the time to show.
+    AwaitVotes,
     Install(TermHeld),
     OpenGate(TermHeld, RecordDurable),
     TakeIdentity,

@@ -57,6 +57,10 @@ const FOUND: &[(Seed, &str)] = &[
         Seed::store(31_204),
         "a request before the beginning kept the engine from beginning",
     ),
+    (
+        Seed::peers(1_127),
+        "votes that were under way when a fence command had ended their node",
+    ),
 ];
 
 /// However long they take: a limit in time would let a busy machine pass with next to none.
