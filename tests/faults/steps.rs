@@ -277,11 +277,19 @@ impl Cell {
             pair.chain.promoted(&pair.identity, name);
         }
         match self.fault {
-            Fault::SupervisorFrom => pair.node_mut(&self.from).start(),
-            Fault::SupervisorTo => pair.node_mut(&self.to).start(),
+            Fault::SupervisorFrom => self.start_again(pair, &self.from, &self.to),
+            Fault::SupervisorTo => self.start_again(pair, &self.to, &self.from),
             Fault::ValidatorFrom | Fault::ValidatorTo | Fault::Late => {}
             Fault::Cable | Fault::EtcdFrom => pair.cut(&self.from, false),
             Fault::EtcdTo => pair.cut(&self.to, false),
         }
+    }
+
+    /// Once the other one takes nothing for granted that the killed process said last.
+    #[track_caller]
+    fn start_again(&self, pair: &mut impl Ground, name: &str, other: &str) {
+        let noticed = until(SOON_MS, || pair.has_lost_the_other(other));
+        assert!(noticed, "{self:?}: {other} does not miss {name}");
+        pair.node_mut(name).start();
     }
 }
