@@ -64,8 +64,6 @@ pub(crate) enum Mistake {
     LossTakenAsAPromise,
     /// A node that comes back, and one that is promised a term, gets no record that it has missed.
     MissedRecordsNotSent,
-    /// A fence command that failed is taken for proof.
-    FenceThatFailedBelieved,
 }
 
 impl Mistake {
@@ -91,8 +89,7 @@ impl Mistake {
     ];
 
     /// Those to find among nodes that have nobody above them.
-    pub(crate) const AMONG_PEERS: [Self; 21] = [
-        Self::FenceThatFailedBelieved,
+    pub(crate) const AMONG_PEERS: [Self; 20] = [
         Self::RecordSentBeforeTheMute,
         Self::TermPassedBeforeTheRecord,
         Self::BothResumeAfterAFailedHandover,

@@ -6,14 +6,13 @@
 use super::World;
 use crate::authority::Authority;
 use crate::event::PeerEvent;
-use crate::mistake::Mistake;
 use crate::seed::Seed;
 use validator_supervisor::engine::values::OpId;
 use validator_supervisor::engine::{Fence, Outcome};
 
 const WITHIN_MS: u64 = 2_000;
 /// One world in so many.
-const ONE_IN: u64 = 4;
+const ONE_IN: u64 = 3;
 
 impl World {
     pub(crate) fn arm(&mut self, seed: Seed) {
@@ -53,7 +52,7 @@ impl World {
                 self.switch_off(*other, ms);
             }
         }
-        if !works && !self.makes(Mistake::FenceThatFailedBelieved) {
+        if !works {
             if self.rng.chance(60) {
                 let why = "it ended with exit code 1";
                 self.done(node, life, op, 1, Outcome::Refused(why.into()));

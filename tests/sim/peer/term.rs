@@ -211,6 +211,13 @@ impl World {
                 "I1: n{node} takes term {term}, which n{other} has not promised on its disk"
             )));
         }
+        let holds = |other: &usize| self.peer(*other).is_some_and(|peer| peer.pact.holds());
+        let rival = (0..self.nodes.len()).find(|other| *other != node && holds(other));
+        if let Some(other) = rival.filter(|_| !self.peers.is_risked) {
+            self.break_rule(Err(format!(
+                "I1: n{node} takes term {term} while n{other} holds one"
+            )));
+        }
         let (newest, by) = self.peers.taken;
         if term <= newest && !self.peers.is_risked {
             self.break_rule(Err(format!(
