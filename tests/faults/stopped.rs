@@ -2,7 +2,7 @@
 
 use nix::sys::signal::Signal;
 use std::path::Path;
-use testkit::children::signal;
+use testkit::children::signal_if_there;
 use testkit::node::Node;
 use testkit::stand_in::until;
 
@@ -16,10 +16,13 @@ pub(crate) fn stop_validator(node: &Node) -> bool {
         let Some(pid) = node.validator_now() else {
             return false;
         };
-        signal(pid, Signal::SIGSTOP);
+        // Its supervisor may be ending it.
+        if !signal_if_there(pid, Signal::SIGSTOP) {
+            return false;
+        }
         let idle = sends_no_vote(pid);
         if !idle {
-            signal(pid, Signal::SIGCONT);
+            let _ = signal_if_there(pid, Signal::SIGCONT);
         }
         idle
     })
@@ -28,7 +31,7 @@ pub(crate) fn stop_validator(node: &Node) -> bool {
 /// It may have been killed meanwhile.
 pub(crate) fn continue_validator(node: &Node) {
     if let Some(pid) = node.validator_now() {
-        signal(pid, Signal::SIGCONT);
+        let _ = signal_if_there(pid, Signal::SIGCONT);
     }
 }
 

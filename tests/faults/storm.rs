@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::ops::DerefMut;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use testkit::children::{self, signal};
+use testkit::children::{self, signal, signal_if_there};
 use testkit::netns::Link;
 use testkit::stand_in::Protocol;
 use testkit::wall_clock::WallClock;
@@ -170,7 +170,7 @@ impl<G: Ground> Storm<G> {
         match fault {
             Fault::KillValidator(node) => {
                 if let Some(pid) = self.ground.node(NODES[node]).validator_now() {
-                    signal(pid, Signal::SIGKILL);
+                    let _ = signal_if_there(pid, Signal::SIGKILL);
                 }
                 return false;
             }

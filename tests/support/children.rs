@@ -3,6 +3,7 @@
 //! Drop kills what a test started, but a test that is killed drops nothing: the kernel is asked to kill the child too
 //! (`PR_SET_PDEATHSIG`). It does so when the *thread* that started the child ends, so all are started by one that never does.
 
+use nix::errno::Errno;
 use nix::sys::prctl;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -39,6 +40,19 @@ pub fn spawn(mut command: Command) -> io::Result<Child> {
 #[track_caller]
 pub fn signal(pid: i32, signal: Signal) {
     kill(Pid::from_raw(pid), signal).expect("a signal");
+}
+
+/// A signal to a process that may end at any moment. Whether it was there.
+///
+/// # Panics
+/// It may not be sent to.
+#[track_caller]
+pub fn signal_if_there(pid: i32, signal: Signal) -> bool {
+    match kill(Pid::from_raw(pid), signal) {
+        Ok(()) => true,
+        Err(Errno::ESRCH) => false,
+        Err(error) => panic!("a signal to {pid}: {error}"),
+    }
 }
 
 /// Whether a process is there and not only waits to be reaped.
