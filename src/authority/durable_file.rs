@@ -200,15 +200,24 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 mod tests {
     use super::*;
 
+    /// Two files, and what makes a content the newest of them, under its name.
+    fn writer(dir: &Path) -> (TwoFiles, impl FnMut(&[u8]) -> io::Result<()>) {
+        let (files, writes) = (
+            TwoFiles::new(dir.join("record")),
+            TwoFiles::new(dir.join("record")),
+        );
+        let mut names = Names::Settled;
+        let write = move |content: &[u8]| {
+            writes.put(&mut names, content)?;
+            writes.settle(&mut names)
+        };
+        (files, write)
+    }
+
     #[test]
     fn the_newest_and_the_one_before_are_kept() -> io::Result<()> {
         let dir = tempfile::tempdir()?;
-        let files = TwoFiles::new(dir.path().join("record"));
-        let mut names = Names::Settled;
-        let mut write = |content: &[u8]| {
-            files.put(&mut names, content)?;
-            files.settle(&mut names)
-        };
+        let (files, mut write) = writer(dir.path());
         write(b"first")?;
         write(b"the second")?;
         write(b"3")?;
@@ -220,12 +229,7 @@ mod tests {
     #[test]
     fn the_first_content_of_all_makes_no_older_file() -> io::Result<()> {
         let dir = tempfile::tempdir()?;
-        let files = TwoFiles::new(dir.path().join("record"));
-        let mut names = Names::Settled;
-        let mut write = |content: &[u8]| {
-            files.put(&mut names, content)?;
-            files.settle(&mut names)
-        };
+        let (files, mut write) = writer(dir.path());
         write(b"first")?;
         assert!(!files.older().exists());
         write(b"second")?;
@@ -236,12 +240,7 @@ mod tests {
     #[test]
     fn a_newest_file_that_is_taken_away_between_two_writes_comes_back() -> io::Result<()> {
         let dir = tempfile::tempdir()?;
-        let files = TwoFiles::new(dir.path().join("record"));
-        let mut names = Names::Settled;
-        let mut write = |content: &[u8]| {
-            files.put(&mut names, content)?;
-            files.settle(&mut names)
-        };
+        let (files, mut write) = writer(dir.path());
         write(b"first")?;
         write(b"second")?;
         std::fs::remove_file(files.newest())?;

@@ -82,6 +82,10 @@ impl Engine {
         if let Stage::Promoting(promotion) = &mut self.stage {
             promotion.fencing = Fencing::No;
         }
+        if away.is_empty() {
+            // Whoever it was is heard again.
+            return self.refused(now, why);
+        }
         if let Some(against) = self.against_fence(now) {
             let text = format!("{why}; the fence command is not run: {against}");
             return self.refused(now, &text);

@@ -247,7 +247,7 @@ impl Node {
         }
         if Some(Place::from(record.mark)) > self.newest() {
             let kept = self.record.write(record.mark, &record.bytes);
-            self.is_kept(state, kept, self.record.path().to_owned())?;
+            self.is_kept(state, kept, self.record.path())?;
         }
         Ok(())
     }
@@ -258,7 +258,7 @@ impl Node {
         }
         // The vote has left by now; the next record is kept the sooner.
         let settled = self.record.settle();
-        Ok(self.is_kept(state, settled, self.record.path().to_owned())?)
+        Ok(self.is_kept(state, settled, self.record.path())?)
     }
 
     fn hear_kept(&self, state: &mut Inner, from: &NodeName, place: Place) {

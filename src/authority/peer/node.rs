@@ -4,7 +4,7 @@
 //! this node votes neither happens. Nothing is waited for under it but disks, and nothing is sent under it but a few words.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -172,7 +172,7 @@ impl Node {
     pub(super) fn keep(&self, state: &mut Inner, ballot: Ballot) -> Result<(), DiskError> {
         let kept = state.ballot_file.write(&ballot);
         let path = state.ballot_file.path().to_owned();
-        self.is_kept(state, kept, path)?;
+        self.is_kept(state, kept, &path)?;
         state.heir_since = ballot.heir.as_ref().map(|_| Instant::now());
         if let Some(lost) = state.pact.keep(ballot) {
             self.tell_term(AuthorityNews::TermLost(lost));
@@ -186,9 +186,12 @@ impl Node {
         &self,
         state: &mut Inner,
         outcome: std::io::Result<()>,
-        path: PathBuf,
+        path: &Path,
     ) -> Result<(), DiskError> {
-        let outcome = outcome.map_err(|source| DiskError { path, source });
+        let outcome = outcome.map_err(|source| DiskError {
+            path: path.to_owned(),
+            source,
+        });
         match &outcome {
             Ok(()) => self.well(state, Part::Disk),
             Err(error) => self.trouble(state, Part::Disk, error.to_string()),

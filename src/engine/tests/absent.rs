@@ -16,6 +16,16 @@ fn armed() -> Setup {
     setup
 }
 
+/// The same for `c`, beside `a` and `b`.
+fn third() -> Setup {
+    let mut setup = armed();
+    setup.node = name("c");
+    if let Some(fence) = &mut setup.fence {
+        fence.nodes = ["a", "b", "c"].map(name).into();
+    }
+    setup
+}
+
 /// A standby that has heard the holder `b` until now. The chain shows a vote for slot 90.
 fn standby(setup: Setup) -> Rig {
     let mut rig = Rig::standby(false);
@@ -190,13 +200,8 @@ fn an_operator_who_promotes_has_it_run_once_and_is_told_what_it_said() {
 
 #[test]
 fn of_several_standbys_one_ends_the_holder_and_the_others_leave_it_the_time() {
-    let mut setup = armed();
-    setup.node = name("c");
-    let mut fence = setup.fence.clone().expect("a command");
-    fence.nodes = ["a", "b", "c"].map(name).into();
-    setup.fence = Some(fence);
     // Whoever of them is heard: `a` is before `c`, and `b` is the holder.
-    let mut rig = standby(setup);
+    let mut rig = standby(third());
     goes(&mut rig);
     let early = seconds(&mut rig, 18, |_| Some(90));
     assert!(early.is_empty(), "{early:?}");
@@ -373,12 +378,7 @@ fn while_the_chain_cannot_be_read_the_next_try_is_left_to_time() {
 /// It has promised the term to `b`, which came to nothing, and is there; `a` voted on alone before it was ended.
 #[test]
 fn nor_by_a_third_node_to_which_another_one_is_the_holder() {
-    let mut setup = armed();
-    setup.node = name("c");
-    let mut fence = setup.fence.clone().expect("a command");
-    fence.nodes = ["a", "b", "c"].map(name).into();
-    setup.fence = Some(fence);
-    let mut rig = standby(setup);
+    let mut rig = standby(third());
     let b_is_there = |rig: &mut Rig| {
         rig.peer("b", false);
     };
@@ -425,4 +425,17 @@ fn votes_that_were_under_way_when_it_was_ended_count() {
     };
     assert_eq!(taken(90), ["install for 9"]);
     assert_eq!(taken(91), ALONE);
+}
+
+#[test]
+fn nothing_is_ended_where_everybody_is_heard_by_then() {
+    let mut rig = standby(armed());
+    goes(&mut rig);
+    seconds(&mut rig, 9, |_| Some(90));
+    assert_eq!(rig.engine.role(), Role::Promoting);
+    rig.peer("b", false);
+    assert_eq!(
+        unsafe_to(&mut rig),
+        ["promoting -> standby: promotion-refused"]
+    );
 }
