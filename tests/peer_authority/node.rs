@@ -1,15 +1,15 @@
 //! Some nodes' authorities, each as a supervisor uses it, with everything that they tell; and the wires between them.
 
-use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::ears::Ears;
 use tempfile::TempDir;
+use testkit::relay::Relay;
 use testkit::stand_in::until;
 use validator_supervisor::authority::news::{Member, News, Surroundings};
 use validator_supervisor::authority::peer::{Peer, StartError};
@@ -75,7 +75,7 @@ impl Set {
             nodes: nodes
                 .map(|(name, wire)| PeerNode {
                     name: name.clone(),
-                    address: wire.front.to_string(),
+                    address: wire.relay.address().to_string(),
                 })
                 .collect(),
         }
@@ -100,26 +100,19 @@ impl Set {
 
     /// Where others reach that node.
     pub(crate) fn address(&self, name: &str) -> SocketAddr {
-        self.wires[self.at(name)].front
+        self.wires[self.at(name)].relay.address()
     }
 
     /// Cuts or mends the wire to that node.
     pub(crate) fn cut(&self, name: &str, is_cut: bool) {
-        self.wires[self.at(name)].cut(is_cut);
+        self.wires[self.at(name)].relay.close(is_cut);
     }
 }
 
-/// A relay in front of a node's port.
+/// What is in front of a node's port.
 struct Wire {
-    front: SocketAddr,
+    relay: Relay,
     behind: SocketAddr,
-    open: Arc<Mutex<Cable>>,
-}
-
-#[derive(Default)]
-struct Cable {
-    is_cut: bool,
-    through: Vec<TcpStream>,
 }
 
 impl Wire {
@@ -129,51 +122,9 @@ impl Wire {
         let [high, low] = (WIRES.fetch_add(1, Ordering::Relaxed) + 1).to_be_bytes();
         let process = 64 + (std::process::id() % 64) as u8;
         let behind = SocketAddr::from(([127, process, high, low], PORT));
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let front = listener.local_addr().expect("an address");
-        let open = Arc::new(Mutex::new(Cable::default()));
-        let cable = Arc::clone(&open);
-        std::thread::spawn(move || {
-            for caller in listener.incoming().flatten() {
-                let Ok(node) = TcpStream::connect(behind) else {
-                    continue;
-                };
-                let mut cable = cable.lock().expect("the cable");
-                if cable.is_cut {
-                    continue;
-                }
-                for (from, to) in [(&caller, &node), (&node, &caller)] {
-                    let (from, to) = (from.try_clone(), to.try_clone());
-                    let (from, to) = (from.expect("a socket"), to.expect("a socket"));
-                    cable.through.push(from.try_clone().expect("a socket"));
-                    std::thread::spawn(move || pass_on(from, to));
-                }
-            }
-        });
-        Self {
-            front,
-            behind,
-            open,
-        }
+        let relay = Relay::to(behind).expect("a relay");
+        Self { relay, behind }
     }
-
-    fn cut(&self, is_cut: bool) {
-        let mut cable = self.open.lock().expect("the cable");
-        cable.is_cut = is_cut;
-        for socket in cable.through.drain(..) {
-            let _ = socket.shutdown(Shutdown::Both);
-        }
-    }
-}
-
-fn pass_on(mut from: TcpStream, mut to: TcpStream) {
-    let mut bytes = [0; 16 * 1024];
-    while let Ok(count @ 1..) = from.read(&mut bytes) {
-        if to.write_all(&bytes[..count]).is_err() {
-            break;
-        }
-    }
-    let _ = to.shutdown(Shutdown::Both);
 }
 
 pub(crate) struct Node {

@@ -43,6 +43,7 @@ struct State {
     awaited: Option<Message>,
     held: Option<Direction>,
     is_cut: bool,
+    is_closed: bool,
     ended: bool,
     sockets: Vec<TcpStream>,
 }
@@ -95,6 +96,14 @@ impl Relay {
         self.change(|state| state.is_cut = is_cut);
     }
 
+    /// Ends all connections, and there are no others while it is closed: unlike one that is cut, which only says nothing.
+    pub fn close(&self, is_closed: bool) {
+        self.change(|state| {
+            state.is_closed = is_closed;
+            state.end_connections();
+        });
+    }
+
     fn change(&self, change: impl FnOnce(&mut State)) {
         change(&mut self.shared.state());
         self.shared.changed.notify_all();
@@ -105,9 +114,7 @@ impl Drop for Relay {
     fn drop(&mut self) {
         self.change(|state| {
             state.ended = true;
-            for socket in &state.sockets {
-                let _ = socket.shutdown(Shutdown::Both);
-            }
+            state.end_connections();
         });
         // Wakes the listener, which sees that it has ended.
         let _ = TcpStream::connect(self.address);
@@ -135,7 +142,12 @@ impl Shared {
                 Direction::ToClient,
             ),
         ];
-        self.state().sockets.extend([client, server]);
+        let mut state = self.state();
+        if state.is_closed || state.ended {
+            return Ok(());
+        }
+        state.sockets.extend([client, server]);
+        drop(state);
         for (from, to, direction) in ways {
             let own = Arc::clone(self);
             thread::spawn(move || {
@@ -174,6 +186,12 @@ impl Shared {
 }
 
 impl State {
+    fn end_connections(&mut self) {
+        for socket in self.sockets.drain(..) {
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+    }
+
     fn look_at(&mut self, bytes: &[u8], direction: Direction) {
         let Some(message) = &self.awaited else {
             return;
@@ -241,6 +259,16 @@ mod tests {
             relay.let_go();
             assert_eq!(heard.recv_timeout(SOON), Ok(b'b'));
         }
+    }
+
+    #[test]
+    fn one_that_is_closed_has_no_connections() {
+        let (relay, client, heard) = echo();
+        relay.close(true);
+        assert!(heard.recv_timeout(SOON).is_err(), "the connection goes on");
+        drop(client);
+        let mut next = TcpStream::connect(relay.address()).expect("the relay");
+        assert_eq!(next.read(&mut [0]).ok(), Some(0));
     }
 
     #[test]
