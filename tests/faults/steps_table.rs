@@ -103,9 +103,8 @@ pub(crate) const LATE_BETWEEN_PEERS: Table<6, 1> = Table {
     ],
 };
 
-/// Without `Heard`: a node that gets none of etcd's answers, and whose requests arrive, keeps its lease alive.
 #[rustfmt::skip]
-pub(crate) const LATE_OVER_ETCD: Table<9, 1> = Table {
+pub(crate) const LATE_OVER_ETCD: Table<10, 1> = Table {
     faults: [Fault::Late],
     rows: [
         (Mute,      [To]),
@@ -113,6 +112,7 @@ pub(crate) const LATE_OVER_ETCD: Table<9, 1> = Table {
         (LastVote,  [To]),
         (Pass,      [To]),
         (Passed,    [To]),
+        (Heard,     [From]),
         (Install,   [From]),
         (Identity,  [From]),
         (Unmute,    [From]),

@@ -18,6 +18,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How long a term that nobody asked for is tried to be given back.
 const RETURN_WITHIN: Duration = Duration::from_secs(2);
 
+const ENDED: &str = "the lease at etcd was over before it was renewed: this machine or its link to etcd stood still, or somebody revoked it";
+const UNHEARD: &str = "nothing was heard from etcd for the whole time of the lease, which is given up: etcd or the way to it is down or slow, or this machine stood still";
+
 /// Keeps a lease for as long as the supervisor lives.
 pub(super) async fn keep(session: &Session, connection: &mut Connection) {
     loop {
@@ -31,8 +34,14 @@ pub(super) async fn keep(session: &Session, connection: &mut Connection) {
         }
         let kept = match known {
             None => grant(session, connection).await,
+            Some(lease) if lease.until <= session.now() => {
+                is_over(session, lease.id, UNHEARD);
+                session.state().given_up = Some(lease.id);
+                grant(session, connection).await
+            }
             Some(lease) => renew(session, connection, lease.id).await,
         };
+        end_given_up(session, connection).await;
         match kept {
             Ok(()) => {
                 session.answered();
@@ -96,7 +105,7 @@ async fn renew(session: &Session, connection: &mut Connection, id: i64) -> Resul
         Err(fault) => match time_to_live(connection, id).await? {
             ttl_s if ttl_s > 0 => Err(fault),
             _ => {
-                is_over(session, id);
+                is_over(session, id, ENDED);
                 Ok(())
             }
         },
@@ -126,15 +135,29 @@ fn is_good_until(session: &Session, id: i64, until: crate::engine::values::Milli
     }
 }
 
-/// Its keys are gone with it.
-fn is_over(session: &Session, id: i64) {
+/// Nothing rests on it any more here. Its keys are gone, or go with it.
+fn is_over(session: &Session, id: i64, why: &str) {
     let mut state = session.state();
     state.lease = None;
     let held = state.held.filter(|held| held.lease == id);
     drop(state);
-    session.trouble(Part::Lease, &Fault::Refused("the lease at etcd was over before it was renewed: this machine or its link to etcd stood still, or somebody revoked it".into()));
+    session.trouble(Part::Lease, &Fault::Refused(why.into()));
     if let Some(held) = held {
         session.lost(held.term);
+    }
+}
+
+/// Ends a lease that was given up: etcd may have heard every request to keep it alive, and the others wait for its end. Said until
+/// etcd confirms it; where nothing arrives either, the lease runs out.
+async fn end_given_up(session: &Session, connection: &mut Connection) {
+    let Some(id) = session.state().given_up else {
+        return;
+    };
+    let revoked = connection
+        .call(|client| async move { client.lease_client().revoke(id).await })
+        .await;
+    if !matches!(revoked, Err(Fault::Unknown(_))) {
+        session.state().given_up = None;
     }
 }
 

@@ -39,6 +39,8 @@ pub(super) struct Held {
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) lease: Option<Lease>,
+    /// A lease that this node rests nothing on any more, and that etcd may still keep.
+    pub(super) given_up: Option<i64>,
     pub(super) held: Option<Held>,
     /// The record that is final since the term was acquired.
     pub(super) found: Option<StoredRecord>,
