@@ -416,7 +416,7 @@ impl Keeper for AuthorityKeeper {
         })
     }
 
-    fn answered(&mut self) {
+    fn rest(&mut self) {
         // The next commit tries again what fails, and says so.
         let _ = self.0.settle();
     }

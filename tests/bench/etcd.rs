@@ -20,7 +20,7 @@ use crate::AnyError;
 use crate::gated::Gated;
 use crate::samples::Samples;
 use crate::table::{Table, show};
-use crate::votes::{Votes, WARM_UP};
+use crate::votes::{REST, Votes, WARM_UP};
 
 const VOTES: usize = 600;
 const P50_BUDGET: f64 = 1.25;
@@ -28,8 +28,6 @@ const P99_BUDGET: f64 = 1.5;
 const ACQUIRED_WITHIN: Duration = Duration::from_secs(20);
 /// Between two votes of one identity.
 const SLOT: Duration = Duration::from_millis(400);
-/// Before each of what is compared.
-const REST: Duration = Duration::from_millis(10);
 const IDENTITIES: [usize; 3] = [1, 10, 100];
 const SIZES: [usize; 4] = [1 << 10, 16 << 10, 128 << 10, 512 << 10];
 

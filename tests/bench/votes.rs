@@ -29,6 +29,8 @@ pub(crate) const CHILD: &str = "child-votes";
 const VOTES: usize = 1_500;
 /// Votes before the first that is measured: the tower is full, the files exist.
 pub(crate) const WARM_UP: usize = 50;
+/// Before each of what is compared: votes come one by one, to a machine that does something else in between.
+pub(crate) const REST: Duration = Duration::from_millis(10);
 const SETTLED_WITHIN: Duration = Duration::from_secs(60);
 const P50_BUDGET: f64 = 1.3;
 /// The design gives no p99 for authority local; that of etcd is taken.
@@ -71,7 +73,7 @@ impl Keeper for TellingKeeper {
         )
     }
 
-    fn answered(&mut self) {
+    fn rest(&mut self) {
         let _ = self.authority.settle();
         let _ = self.done.send(());
     }
@@ -116,6 +118,7 @@ pub(crate) fn measure(dir: &Path, table: &mut Table) -> Result<(), AnyError> {
             for directory in &directories {
                 directory.sync_all()?;
             }
+            std::thread::sleep(REST);
             let (samples, time) = match (number + turn) % 4 {
                 0 => {
                     let took = gated.vote()?;

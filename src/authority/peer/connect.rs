@@ -20,6 +20,8 @@ use crate::engine::values::NodeName;
 
 /// Between two signs of life.
 const WORD_EVERY: Duration = Duration::from_millis(300);
+/// After a record was kept: the vote it belongs to leaves in the meantime, and may need the same disk.
+const REST: Duration = Duration::from_millis(10);
 /// Between two calls to a node that does not answer.
 const CALL_EVERY: Duration = Duration::from_millis(250);
 const CALLED_WITHIN: Duration = Duration::from_secs(2);
@@ -198,9 +200,15 @@ fn talk(
     node.meet(&hello, from)?;
     incoming.is_known();
     node.link_up(from, link, &hello)?;
+    let mut has_kept = false;
     loop {
         while let Some(message) = incoming.next()? {
+            has_kept |= matches!(message, Message::Record(_) | Message::Commit(_));
             node.hear(from, link, message)?;
+        }
+        if has_kept && link.is_silent_for(REST) {
+            node.rest()?;
+            has_kept = false;
         }
         link.receive(&mut incoming)?;
     }

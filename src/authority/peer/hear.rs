@@ -219,7 +219,7 @@ impl Node {
         if !state.pact.holds() {
             self.keep_record(state, record)?;
         }
-        self.answer_kept(state, link)
+        self.answer_kept(link)
     }
 
     fn hear_commit(
@@ -234,7 +234,7 @@ impl Node {
             return Ok(());
         }
         self.keep_record(state, record)?;
-        self.answer_kept(state, link)
+        self.answer_kept(link)
     }
 
     fn keep_record(&self, state: &mut Inner, record: &StoredRecord) -> Result<(), LinkError> {
@@ -252,13 +252,17 @@ impl Node {
         Ok(())
     }
 
-    fn answer_kept(&self, state: &mut Inner, link: &Link) -> Result<(), LinkError> {
-        if let Some(newest) = self.newest() {
-            link.send(&Message::Kept(newest))?;
+    fn answer_kept(&self, link: &Link) -> Result<(), LinkError> {
+        match self.newest() {
+            Some(newest) => link.send(&Message::Kept(newest)),
+            None => Ok(()),
         }
-        // The vote has left by now; the next record is kept the sooner.
+    }
+
+    /// Nothing has come for a while: the next record is kept the sooner for what is done now.
+    pub(super) fn rest(&self) -> Result<(), LinkError> {
         let settled = self.record.settle();
-        Ok(self.is_kept(state, settled, self.record.path())?)
+        Ok(self.is_kept(&mut self.state(), settled, self.record.path())?)
     }
 
     fn hear_kept(&self, state: &mut Inner, from: &NodeName, place: Place) {

@@ -5,10 +5,12 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustls::Connection;
 use rustls::pki_types::CertificateDer;
 
@@ -121,6 +123,13 @@ impl Link {
             flush(tls, &self.socket)?;
         }
         Ok(())
+    }
+
+    /// Whether nothing comes for so long; of an error [`Self::receive`] tells.
+    pub(super) fn is_silent_for(&self, time: Duration) -> bool {
+        let mut fds = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
+        let timeout = PollTimeout::try_from(time).unwrap_or(PollTimeout::MAX);
+        poll(&mut fds, timeout) == Ok(0)
     }
 
     /// Ends it for both sides, and for whoever reads from it here.

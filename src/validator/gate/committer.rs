@@ -1,14 +1,13 @@
-//! The thread that commits votes: reads the record, verifies it, orders it after the last one, has it kept, answers.
+//! Commits votes: reads the record, verifies it, orders it after the last one, has it kept, answers.
 
 use std::fs::OpenOptions;
 use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use super::listener::Question;
-use super::{GateEvent, Keeper, Kept, SIGN_OF_LIFE, Shared};
+use super::{GateEvent, Keeper, Kept, REST, Shared};
 use crate::engine::values::{RecordKind, RecordMark, Term};
 use crate::engine::vote_gate::Refusal;
 use crate::validator::record::{self, VoteRecord, len_max};
@@ -43,18 +42,32 @@ struct Refused {
     term_lost: Option<Term>,
 }
 
-/// Serves until the receiver has ended.
-pub(super) fn run(shared: &Shared, votes: &Receiver<Vote>, mut keeper: Box<dyn Keeper>) {
-    let mut bytes = Vec::new();
-    loop {
-        shared.reports.meter.committer_is_alive();
-        match votes.recv_timeout(SIGN_OF_LIFE) {
-            Ok(vote) => {
-                serve(shared, &vote, keeper.as_mut(), &mut bytes);
-                keeper.answered();
-            }
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return,
+/// What it takes to commit; of the thread whose turn it is.
+pub(super) struct Committer {
+    keeper: Box<dyn Keeper>,
+    /// Keeps its room from vote to vote.
+    bytes: Vec<u8>,
+}
+
+impl Committer {
+    pub(super) fn new(keeper: Box<dyn Keeper>) -> Self {
+        Self {
+            keeper,
+            bytes: Vec::new(),
+        }
+    }
+
+    /// Commits this vote and what comes meanwhile, until none waits and what may come after them is done.
+    pub(super) fn serve(&mut self, shared: &Shared, vote: Vote) {
+        let mut next = Some(vote);
+        while let Some(vote) = next {
+            shared.reports.meter.committer_is_alive();
+            serve(shared, &vote, self.keeper.as_mut(), &mut self.bytes);
+            next = shared.turns.next(REST).or_else(|| {
+                shared.reports.meter.committer_is_alive();
+                self.keeper.rest();
+                shared.turns.next_or_end()
+            });
         }
     }
 }

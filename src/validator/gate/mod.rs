@@ -1,17 +1,18 @@
 //! The gate: where a vote of the child waits until its record is committed.
 //!
 //! The child asks before every rename and mkdir ([`filter`]). One thread takes the questions and answers at once
-//! whatever is no vote record; a second one commits the votes. It is fail-closed: a vote
-//! goes on only after the answer "committed"; when the supervisor dies the kernel fails the call, and the validator exits.
+//! whatever is no vote record. A vote it commits itself, and a second thread takes the questions from there on ([`turns`]). It is
+//! fail-closed: a vote goes on only after the answer "committed"; when the supervisor dies the kernel fails the call, and
+//! the validator exits.
 //!
 //! ```text
-//! vote thread      receiver                 committer                    authority
-//!     | rename(.new) -> |                        |                            |
-//!     |                 | a record of ours? ---> | read, verify, order        |
-//!     |                 |                        | commit under the term ---> |
-//!     |                 |                        | <------------ committed    |
-//!     | <------------------------ go on -------- |                            |
-//!     | sends the vote                           | what may come after it --> |
+//! vote thread      one thread                      authority          the other one
+//!     | rename(.new) -> | a record of ours? ---------- | ---------------> | takes what comes
+//!     |                 | read, verify, order          |                  |
+//!     |                 | commit under the term -----> |                  |
+//!     |                 | <-------------- committed    |                  |
+//!     | <--- go on ---- |                              |                  |
+//!     | sends the vote  | what may come after it ----> |                  |
 //! ```
 //!
 //! Failures: a record that is damaged, foreign or older than the last committed is refused (`EIO`); a commit whose outcome is
@@ -38,11 +39,12 @@ mod receiver;
 mod self_test;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc as events, watch};
@@ -53,8 +55,9 @@ use crate::engine::GateFacts;
 use crate::engine::values::{Millis, RecordKind, RecordMark, Term};
 use crate::engine::vote_gate::VoteGate;
 
-use committer::Vote;
-use listener::Question;
+use committer::{Committer, Vote};
+use listener::{PathBuffer, Question};
+use turns::Turns;
 
 pub use filter::Filter;
 pub use listener::Listener;
@@ -63,12 +66,15 @@ pub use self_test::{SelfTestError, self_test};
 
 /// Votes that may wait at once. A validator has one thread that stores votes; more are no validator.
 const WAITING_MAX: usize = 64;
-/// How often an idle thread of the gate shows that it lives.
+/// How often the gate shows that it lives while nothing comes.
 const SIGN_OF_LIFE: Duration = Duration::from_millis(500);
+/// After a vote was answered. Its rename and whatever sends it get the cores and the disk to themselves; the next vote comes much
+/// later, most of the time.
+const REST: Duration = Duration::from_millis(10);
 /// The committer refuses a vote by itself when its commit fails; past this it does not get to it.
 const OVERDUE: Duration = Duration::from_millis(250);
 
-/// Keeps records. Called on the gate's own thread, one record at a time; may block.
+/// Keeps records. Called by the gate's own threads, one record at a time; may block.
 pub trait Keeper: Send {
     /// Makes `bytes` durable as `mark`, if `mark.term` is still the newest.
     fn keep(&mut self, mark: RecordMark, bytes: &[u8]) -> Kept;
@@ -78,8 +84,8 @@ pub trait Keeper: Send {
         None
     }
 
-    /// Does what may come after the vote; called when one was answered. May block: votes wait behind it as behind `keep`.
-    fn answered(&mut self) {}
+    /// Does what may come after a vote; called once none has come for [`REST`]. May block: votes wait behind it as behind `keep`.
+    fn rest(&mut self) {}
 }
 
 /// The lease of the term, as it is at this moment.
@@ -146,7 +152,8 @@ struct Shared {
     hold_max_ms: AtomicU64,
     state: Mutex<State>,
     changed: Condvar,
-    /// Votes with the committer or on their way to it, for the receiver to refuse when they wait too long.
+    turns: Turns<Vote>,
+    /// Votes that are committed or wait for it, for whoever listens to refuse when they wait too long.
     unanswered: Mutex<Vec<(Question, Instant)>>,
     reports: Reports,
 }
@@ -191,19 +198,18 @@ impl Gate {
             hold_max_ms: AtomicU64::new(hold_max.as_millis() as u64),
             state: Mutex::default(),
             changed: Condvar::new(),
+            turns: Turns::new(),
             unanswered: Mutex::new(Vec::with_capacity(WAITING_MAX + 2)),
             reports,
         });
-        let (votes, waiting) = mpsc::sync_channel(WAITING_MAX);
-        let (receiving, committing) = (Arc::clone(&shared), Arc::clone(&shared));
-        std::thread::Builder::new()
-            .name("gate".into())
-            .stack_size(256 * 1024)
-            .spawn(move || receiver::run(&receiving, &votes))?;
-        std::thread::Builder::new()
-            .name("gate-commit".into())
-            .stack_size(512 * 1024)
-            .spawn(move || committer::run(&committing, &waiting, keeper))?;
+        let committer = Arc::new(Mutex::new(Committer::new(keeper)));
+        for name in ["gate-1", "gate-2"] {
+            let (shared, committer) = (Arc::clone(&shared), Arc::clone(&committer));
+            std::thread::Builder::new()
+                .name(name.into())
+                .stack_size(512 * 1024)
+                .spawn(move || serve(&shared, &committer))?;
+        }
         Ok(Self { shared })
     }
 
@@ -290,6 +296,17 @@ impl Gate {
         self.shared
             .hold_max_ms
             .store(hold_max.as_millis() as u64, Ordering::Relaxed);
+    }
+}
+
+/// One of the threads.
+fn serve(shared: &Shared, committer: &Mutex<Committer>) {
+    let mut buffer = PathBuffer::new();
+    while shared.turns.await_listening() {
+        match receiver::listen(shared, &mut buffer) {
+            Some(vote) => lock(committer).serve(shared, vote),
+            None => shared.turns.end(),
+        }
     }
 }
 

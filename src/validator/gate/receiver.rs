@@ -1,16 +1,16 @@
-//! The thread that takes the child's questions. It answers at once whatever is no vote, and never waits for a commit.
+//! Takes the child's questions, and answers at once whatever is no vote; never waits for a commit.
 
 use std::ffi::OsStr;
 use std::os::fd::AsFd as _;
 use std::path::Path;
-use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::committer::{Carries, Vote};
 use super::listener::{PathBuffer, Question, Wish};
-use super::{GateEvent, SIGN_OF_LIFE, Shared, lock};
+use super::turns::Offered;
+use super::{GateEvent, SIGN_OF_LIFE, Shared, WAITING_MAX, lock};
 use crate::engine::values::RecordKind;
 
 /// The threads that load the record of a new identity: solana-core `replay_stage.rs`, agave-votor `event_handler.rs`.
@@ -22,24 +22,32 @@ const SWITCHING_THREADS: [(&[u8], RecordKind); 2] = [
 /// Before the next try, after a question that could not be taken.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Serves until the gate is dropped or the child has ended.
-pub(super) fn run(shared: &Shared, votes: &SyncSender<Vote>) {
-    let mut buffer = PathBuffer::new();
+/// Serves until a vote comes that this thread is to commit. `None`: the gate is dropped, or the child has ended.
+pub(super) fn listen(shared: &Shared, buffer: &mut PathBuffer) -> Option<Vote> {
     while !shared.ended() {
         shared.reports.meter.receiver_is_alive();
+        if !shared.turns.somebody_commits() {
+            shared.reports.meter.committer_is_alive();
+        }
         shared.refuse_overdue();
         match ready(shared) {
             Ready::Yes => {}
             Ready::NotYet => continue,
-            Ready::Never => return,
+            Ready::Never => return None,
         }
         match shared.listener.take() {
-            Ok(Some(question)) => serve(shared, votes, question, &mut buffer),
+            Ok(Some(question)) => {
+                let own = serve(shared, question, buffer);
+                if own.is_some() {
+                    return own;
+                }
+            }
             Ok(None) => {}
             // One that lasts would be met again at once.
             Err(_) => std::thread::sleep(PAUSE),
         }
     }
+    None
 }
 
 enum Ready {
@@ -60,9 +68,9 @@ fn ready(shared: &Shared) -> Ready {
     }
 }
 
-fn serve(shared: &Shared, votes: &SyncSender<Vote>, question: Question, buffer: &mut PathBuffer) {
+fn serve(shared: &Shared, question: Question, buffer: &mut PathBuffer) -> Option<Vote> {
     match question.wish() {
-        Some(Wish::Rename) => serve_rename(shared, votes, question, buffer),
+        Some(Wish::Rename) => return serve_rename(shared, question, buffer),
         Some(Wish::MakeDirectory) => {
             let switched = switched(shared, &question, buffer);
             shared.listener.allow(&question);
@@ -73,29 +81,33 @@ fn serve(shared: &Shared, votes: &SyncSender<Vote>, question: Question, buffer: 
         }
         None => shared.listener.allow(&question),
     }
+    None
 }
 
-fn serve_rename(
-    shared: &Shared,
-    votes: &SyncSender<Vote>,
-    question: Question,
-    buffer: &mut PathBuffer,
-) {
+fn serve_rename(shared: &Shared, question: Question, buffer: &mut PathBuffer) -> Option<Vote> {
     let arrived = Instant::now();
     let carries = match question.target_text(buffer) {
         Ok(target) => carries(shared, target),
-        Err(error) => return refuse_unread(shared, &question, &error.to_string()),
+        Err(error) => {
+            refuse_unread(shared, &question, &error.to_string());
+            return None;
+        }
     };
     let Some(carries) = carries else {
-        return shared.listener.allow(&question);
+        shared.listener.allow(&question);
+        return None;
     };
     shared.reports.meter.arrived();
     let source = match question.source_path(buffer) {
         Ok(source) if shared.listener.still_asks(&question) => source,
-        Ok(_) => return shared.reports.meter.refused(),
+        Ok(_) => {
+            shared.reports.meter.refused();
+            return None;
+        }
         Err(error) => {
             shared.reports.meter.refused();
-            return refuse_unread(shared, &question, &error.to_string());
+            refuse_unread(shared, &question, &error.to_string());
+            return None;
         }
     };
     let vote = Vote {
@@ -105,17 +117,20 @@ fn serve_rename(
         arrived,
     };
     shared.expect_answer(&vote);
-    if let Err(error) = votes.try_send(vote) {
-        if !shared.may_answer(&question) {
-            return;
+    match shared.turns.offer(vote) {
+        Offered::Own(vote) => return Some(vote),
+        Offered::Waits => {}
+        Offered::Refused if shared.may_answer(&question) => {
+            shared.listener.refuse(&question);
+            shared.reports.meter.refused();
+            shared.report(GateEvent::Refused {
+                slot: None,
+                why: format!("votes come faster than they are served: {WAITING_MAX} wait already"),
+            });
         }
-        shared.listener.refuse(&question);
-        shared.reports.meter.refused();
-        shared.report(GateEvent::Refused {
-            slot: None,
-            why: format!("votes come faster than they are served: {error}"),
-        });
+        Offered::Refused => {}
     }
+    None
 }
 
 /// A rename whose name cannot be read may be a vote.

@@ -106,8 +106,8 @@ fn await_that(is: impl Fn() -> bool) {
     await_some(|| is().then_some(()));
 }
 
-/// Answers what the test sends, and hangs until it does. Hangs after a vote while the test holds the lock.
-struct Told(Receiver<Kept>, Arc<Mutex<()>>);
+/// Answers what the test sends, and hangs until it does. Hangs after a vote while the test holds the lock, and counts that.
+struct Told(Receiver<Kept>, Arc<(Mutex<()>, AtomicU64)>);
 
 impl Keeper for Told {
     fn keep(&mut self, _: RecordMark, _: &[u8]) -> Kept {
@@ -116,8 +116,9 @@ impl Keeper for Told {
             .unwrap_or_else(|_| Kept::Unsettled("the test has ended".into()))
     }
 
-    fn answered(&mut self) {
-        drop(lock(&self.1));
+    fn rest(&mut self) {
+        self.1.1.fetch_add(1, Ordering::Relaxed);
+        drop(lock(&self.1.0));
     }
 }
 
@@ -127,7 +128,7 @@ struct Lab {
     meter: Arc<Meter>,
     events: events::UnboundedReceiver<GateEvent>,
     kept: Sender<Kept>,
-    after: Arc<Mutex<()>>,
+    after: Arc<(Mutex<()>, AtomicU64)>,
     renamer: Renamer,
     target: PathBuf,
     _dir: TempDir,
@@ -153,7 +154,7 @@ impl Lab {
         };
         let (kept, answers) = channel();
         let voter = VOTER.parse().expect("a key");
-        let after = Arc::default();
+        let after = Arc::<(Mutex<()>, AtomicU64)>::default();
         let keeper = Box::new(Told(answers, Arc::clone(&after)));
         let gate = Gate::start(listener, voter, hold_max, keeper, reports);
         Self {
@@ -220,10 +221,11 @@ fn a_commit_that_hangs_is_refused_and_seen_as_a_stall_until_it_returns() {
 fn what_comes_after_a_vote_delays_the_next_one_alone_and_no_longer_than_it_may_wait() {
     let mut lab = Lab::voting(HOLD_MAX);
     let after = Arc::clone(&lab.after);
-    let hangs = lock(&after);
+    let hangs = lock(&after.0);
     lab.kept.send(Kept::Committed).expect("a keeper");
     lab.renamer.begin();
     assert_eq!(lab.renamer.end(), 0, "the vote before it is out");
+    await_that(|| after.1.load(Ordering::Relaxed) == 1);
     std::fs::copy(&lab.target, lab.target.with_file_name("new")).expect("the next vote");
     lab.renamer.begin();
     assert_eq!(lab.renamer.end(), libc::EIO);
@@ -288,7 +290,7 @@ fn questions_that_cannot_be_taken_are_not_asked_for_without_a_pause() {
     let gate = gate.expect("a gate");
     let shared = Arc::clone(&gate.shared);
     let thread = std::thread::spawn(move || {
-        receiver::run(&shared, &mpsc::sync_channel(1).0);
+        receiver::listen(&shared, &mut PathBuffer::new());
         getrusage(UsageWho::RUSAGE_THREAD)
     });
     std::thread::sleep(RETRIES * 3);
