@@ -2,11 +2,11 @@
 //!
 //! [`replace`] is for what changes rarely. [`TwoFiles`] is for the record of every vote: it writes over the older of two files
 //! in place, so that a full disk and the allocation of blocks stay off the path of a vote, then exchanges their names. Content is
-//! safe once it is on the disk under either name, so the names may follow later, and the next file be opened then.
+//! safe once it is on the disk under either name, so the names may follow later.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -68,21 +68,6 @@ pub enum Names {
     Settled,
 }
 
-/// Where the one who writes the two files stands.
-#[derive(Debug)]
-pub struct Writer {
-    names: Names,
-    /// The older file, opened ahead of time. It may have been taken away since.
-    ahead: Option<File>,
-}
-
-impl Writer {
-    #[must_use]
-    pub fn new(names: Names) -> Self {
-        Self { names, ahead: None }
-    }
-}
-
 impl TwoFiles {
     /// Names the files. Creates none.
     #[must_use]
@@ -108,14 +93,10 @@ impl TwoFiles {
     ///
     /// # Errors
     /// The first step that fails. Repeating the call is always right.
-    pub fn put(&self, writer: &mut Writer, content: &[u8]) -> io::Result<()> {
-        match self.settle(writer) {
-            // Somebody has taken away what was written last. This is newer.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            settled => settled?,
-        }
-        writer.names = Names::ToSync;
-        writer.names = if self.write_older(writer.ahead.take(), content)? {
+    pub fn put(&self, names: &mut Names, content: &[u8]) -> io::Result<()> {
+        self.settle(names)?;
+        *names = Names::ToSync;
+        *names = if self.write_older(content)? {
             Names::ToExchange
         } else {
             Names::Settled
@@ -126,28 +107,15 @@ impl TwoFiles {
     /// Gives the newest content its name, on the disk.
     ///
     /// # Errors
-    /// The disk refuses, and the next call tries again: the content is safe. Or it is gone: somebody has taken the file away.
-    pub fn settle(&self, writer: &mut Writer) -> io::Result<()> {
-        if writer.names == Names::ToExchange {
+    /// The disk refuses. The content is safe, and the next call tries again.
+    pub fn settle(&self, names: &mut Names) -> io::Result<()> {
+        if *names == Names::ToExchange {
             self.exchange()?;
-            writer.names = Names::ToSync;
+            *names = Names::ToSync;
         }
-        if writer.names == Names::ToSync {
+        if *names == Names::ToSync {
             sync_directory(&self.newest)?;
-            writer.names = Names::Settled;
-        }
-        Ok(())
-    }
-
-    /// The same, and what else of the next [`Self::put`] can be done now.
-    ///
-    /// # Errors
-    /// As [`Self::settle`].
-    pub fn prepare(&self, writer: &mut Writer) -> io::Result<()> {
-        self.settle(writer)?;
-        if writer.ahead.is_none() {
-            // Where that fails, the next one tries again, and says why.
-            writer.ahead = OpenOptions::new().write(true).open(&self.older).ok();
+            *names = Names::Settled;
         }
         Ok(())
     }
@@ -161,14 +129,9 @@ impl TwoFiles {
     /// No crash leaves the older file alone. It comes to be only beside a newest one: the first content of all takes another
     /// way. From then on the newest name is exchanged, or replaced by a rename, and never given up. Whoever finds the older file alone
     /// knows that something else has taken the newest away.
-    fn write_older(&self, ahead: Option<File>, content: &[u8]) -> io::Result<bool> {
-        if let Some(file) = ahead
-            && write_over(&file, content)?
-        {
-            return Ok(true);
-        }
+    fn write_older(&self, content: &[u8]) -> io::Result<bool> {
         match OpenOptions::new().write(true).open(&self.older) {
-            Ok(file) => write_over(&file, content).map(|_| true),
+            Ok(file) => write_over(&file, content).map(|()| true),
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             Err(_) if !self.newest.try_exists()? => replace(&self.newest, content).map(|()| false),
             Err(_) => {
@@ -200,17 +163,12 @@ impl TwoFiles {
     }
 }
 
-/// `false`: the file has no name any more.
-fn write_over(file: &File, content: &[u8]) -> io::Result<bool> {
+fn write_over(file: &File, content: &[u8]) -> io::Result<()> {
     file.write_all_at(content, 0)?;
-    let metadata = file.metadata()?;
-    if metadata.nlink() == 0 {
-        return Ok(false);
-    }
-    if metadata.len() != content.len() as u64 {
+    if file.metadata()?.len() != content.len() as u64 {
         file.set_len(content.len() as u64)?;
     }
-    file.sync_data().map(|()| true)
+    file.sync_data()
 }
 
 fn open_for_writing(path: &Path, truncate: bool) -> io::Result<File> {
@@ -248,10 +206,10 @@ mod tests {
             TwoFiles::new(dir.join("record")),
             TwoFiles::new(dir.join("record")),
         );
-        let mut writer = Writer::new(Names::Settled);
+        let mut names = Names::Settled;
         let write = move |content: &[u8]| {
-            writes.put(&mut writer, content)?;
-            writes.prepare(&mut writer)
+            writes.put(&mut names, content)?;
+            writes.settle(&mut names)
         };
         (files, write)
     }
@@ -288,42 +246,6 @@ mod tests {
         std::fs::remove_file(files.newest())?;
         write(b"third")?;
         assert_eq!(std::fs::read(files.newest())?, b"third");
-        Ok(())
-    }
-
-    #[test]
-    fn an_older_file_that_is_taken_away_while_it_is_open_is_made_anew() -> io::Result<()> {
-        let takes: [fn(&Path) -> io::Result<()>; 3] = [
-            |older| std::fs::remove_file(older),
-            |older| std::fs::copy(older, older.with_extension("x")).map(drop),
-            |older| std::fs::rename(older.with_extension("x"), older),
-        ];
-        let dir = tempfile::tempdir()?;
-        let (files, mut write) = writer(dir.path());
-        write(b"first")?;
-        write(b"second")?;
-        for (number, take) in takes.iter().enumerate() {
-            take(files.older())?;
-            let content = format!("{number}");
-            write(content.as_bytes())?;
-            assert_eq!(std::fs::read(files.newest())?, content.as_bytes());
-        }
-        Ok(())
-    }
-
-    #[test]
-    fn content_that_was_moved_away_before_it_had_its_name_is_missed_and_replaced_by_the_next()
-    -> io::Result<()> {
-        let dir = tempfile::tempdir()?;
-        let (files, mut write) = writer(dir.path());
-        write(b"first")?;
-        write(b"second")?;
-        std::fs::rename(files.older(), dir.path().join("elsewhere"))?;
-        let missed = write(b"third").map_err(|error| error.kind());
-        assert_eq!(missed, Err(io::ErrorKind::NotFound));
-        write(b"fourth")?;
-        assert_eq!(std::fs::read(files.newest())?, b"fourth");
-        assert_eq!(std::fs::read(files.older())?, b"second");
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::durable_file::{self, Names, TwoFiles, Writer};
+use super::durable_file::{self, Names, TwoFiles};
 use super::stored::{self, FormError, StoredRecord};
 use crate::engine::values::RecordMark;
 
@@ -50,7 +50,7 @@ pub(super) struct RecordFile {
 
 #[derive(Debug)]
 struct Inner {
-    writer: Writer,
+    names: Names,
     /// Keeps its room from vote to vote.
     form: Vec<u8>,
 }
@@ -61,12 +61,12 @@ impl RecordFile {
         let files = TwoFiles::new(dir.join("record"));
         let record = read_newest(&files, identity)?;
         let mark = record.map(|record| record.mark);
-        let writer = Writer::new(names(&files, mark)?);
+        let names = names(&files, mark)?;
         Ok(Self {
             identity,
             files,
             inner: Mutex::new(Inner {
-                writer,
+                names,
                 form: Vec::new(),
             }),
             mark: Mutex::new(mark),
@@ -76,31 +76,31 @@ impl RecordFile {
     /// Makes a record the newest. Repeating the call is always right.
     pub(super) fn write(&self, mark: RecordMark, bytes: &[u8]) -> io::Result<()> {
         let mut inner = self.inner();
-        let Inner { writer, form } = &mut *inner;
+        let Inner { names, form } = &mut *inner;
         stored::write_record(form, mark, &self.identity, bytes);
-        self.put(writer, mark, form)
+        self.put(names, mark, form)
     }
 
     /// The same for a record in its stored form.
     pub(super) fn write_form(&self, mark: RecordMark, form: &[u8]) -> io::Result<()> {
-        self.put(&mut self.inner().writer, mark, form)
+        self.put(&mut self.inner().names, mark, form)
     }
 
-    fn put(&self, writer: &mut Writer, mark: RecordMark, form: &[u8]) -> io::Result<()> {
+    fn put(&self, names: &mut Names, mark: RecordMark, form: &[u8]) -> io::Result<()> {
         let place = |mark: RecordMark| (mark.term, mark.seq);
         // Whoever waited for its turn meanwhile is too late.
         if self.mark().map(place) > Some(place(mark)) {
             return Err(io::Error::other("a newer record is there by now"));
         }
-        self.files.put(writer, form)?;
+        self.files.put(names, form)?;
         *self.newest() = Some(mark);
         Ok(())
     }
 
-    /// Does what of the next write can be done before it, above all gives the newest record its name. The record is safe where the
-    /// disk refuses, and the next write tries again.
+    /// Gives the newest record its name, on the disk, if [`Self::write`] has left that to do. The record is safe where the disk
+    /// refuses, and the next write tries again.
     pub(super) fn settle(&self) -> io::Result<()> {
-        self.files.prepare(&mut self.inner().writer)
+        self.files.settle(&mut self.inner().names)
     }
 
     /// As [`Self::open`] finds it.

@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use crate::authority::durable_file::{TwoFiles, Writer};
+use crate::authority::durable_file::{Names, TwoFiles};
 use crate::authority::record_file::{OpenError, names, read_newest};
 use crate::authority::stored::{self, StoredRecord};
 use crate::engine::values::RecordMark;
@@ -22,7 +22,7 @@ pub(super) struct Replica(Arc<Inner>);
 struct Inner {
     files: TwoFiles,
     /// Held while a file is written.
-    writer: Mutex<Writer>,
+    names: Mutex<Names>,
     known: Mutex<Known>,
     offered: Condvar,
 }
@@ -43,10 +43,10 @@ impl Replica {
         let files = TwoFiles::new(state_dir.join(FILE));
         let newest = read_newest(&files, identity)?;
         let written = newest.as_ref().map(|record| record.mark);
-        let writer = Writer::new(names(&files, written)?);
+        let names = names(&files, written)?;
         let replica = Self(Arc::new(Inner {
             files,
-            writer: Mutex::new(writer),
+            names: Mutex::new(names),
             known: Mutex::new(Known { newest, written }),
             offered: Condvar::new(),
         }));
@@ -121,7 +121,7 @@ impl Inner {
     }
 
     fn write(&self) -> std::io::Result<()> {
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         let known = self.known();
         let newest = known.newest.clone().filter(|_| !known.is_written());
         drop(known);
@@ -130,10 +130,10 @@ impl Inner {
         };
         let mut form = Vec::new();
         stored::write_record(&mut form, record.mark, &record.identity, &record.bytes);
-        self.files.put(&mut writer, &form)?;
+        self.files.put(&mut names, &form)?;
         self.known().written = Some(record.mark);
         // It is safe under either name, and gets the right one before the next one is written.
-        let _ = self.files.settle(&mut writer);
+        let _ = self.files.settle(&mut names);
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::message::Claim;
-use crate::authority::durable_file::{self, Names, TwoFiles, Writer};
+use crate::authority::durable_file::{self, Names, TwoFiles};
 use crate::authority::record_file::OpenError;
 use crate::authority::stored::{self, FormError};
 use crate::engine::ballot::Ballot;
@@ -35,7 +35,7 @@ struct Kept {
 #[derive(Debug)]
 pub(super) struct BallotFile {
     files: TwoFiles,
-    writer: Writer,
+    names: Names,
     identity: [u8; 32],
     /// Of the newest ballot, or one whose writing has failed.
     count: u64,
@@ -67,11 +67,11 @@ impl BallotFile {
         };
         let mut file = Self {
             files,
-            writer: Writer::new(names),
+            names,
             identity,
             count: count(&older).max(count(&newest)),
         };
-        let kept = match names {
+        let kept = match file.names {
             Names::ToExchange => older,
             Names::ToSync | Names::Settled => newest,
         };
@@ -110,9 +110,9 @@ impl BallotFile {
         let mut json = serde_json::to_vec(&kept).map_err(io::Error::other)?;
         json.resize(json.len().max(PAYLOAD_LEN), b' ');
         self.files
-            .put(&mut self.writer, &stored::frame(MAGIC, &json))?;
+            .put(&mut self.names, &stored::frame(MAGIC, &json))?;
         // It is safe under either name, and gets the right one before the next one is written.
-        let _ = self.files.settle(&mut self.writer);
+        let _ = self.files.settle(&mut self.names);
         Ok(())
     }
 }
