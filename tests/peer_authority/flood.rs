@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::node::{Node, SOON_MS, Set, acquired};
+use crate::node::{Node, SOON_MS, Set, acquired, mark};
 use crate::rogue::{COMMIT, KEPT, Rogue, STATE, claim, framed, state};
 use serde_json::json;
 use testkit::stand_in::until;
 use validator_supervisor::engine::values::Term;
 
 const VOTES: u64 = 20;
+/// More than a connection holds whose other side does not read.
+const LONG: usize = 7 << 20;
 /// For all votes, on a busy machine. A node that is slow is let go of after a second.
 const VOTED_WITHIN: Duration = Duration::from_secs(2 * VOTES);
 
@@ -86,6 +88,22 @@ fn a_node_that_speaks_and_keeps_no_record_costs_no_vote() {
     let (mut a, b, c, term) = three(&set);
     votes_go_on(&b, &c, term);
     assert!(a.is_closed(), "its link is whole");
+}
+
+#[test]
+fn a_node_that_reads_nothing_of_a_long_record_costs_neither_the_vote_nor_the_other_node() {
+    let set = Set::new(&["a", "b", "c"]);
+    let (mut a, b, c, term) = three(&set);
+    let authority = Arc::clone(&b.authority);
+    let vote = std::thread::spawn(move || authority.commit(mark(term, 1), &vec![7; LONG]));
+    assert!(
+        until(SOON_MS, || vote.is_finished()),
+        "it waits without end"
+    );
+    vote.join().expect("the vote").expect("a commit");
+    let newest = c.authority.newest_mark().map(|mark| mark.seq);
+    assert_eq!(newest, Some(1), "it left without the other node");
+    assert!(a.is_closed());
 }
 
 #[test]

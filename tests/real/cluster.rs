@@ -136,11 +136,17 @@ impl Cluster {
 
     /// The chain and our votes on it, seen from the bootstrap.
     pub(crate) fn chain(&self) -> Chain {
-        Chain::new(
-            Rpc::new(self.address("bootstrap"), self.ports.rpc()),
-            &self.genesis.ours.vote_account,
-            self.protocol,
-        )
+        self.chain_with_votes_of(&self.genesis.ours)
+    }
+
+    /// The same with the votes of the relay, a validator that nobody touches.
+    pub(crate) fn chain_of_relay(&self) -> Chain {
+        self.chain_with_votes_of(&self.genesis.relay)
+    }
+
+    fn chain_with_votes_of(&self, voter: &Voter) -> Chain {
+        let rpc = Rpc::new(self.address("bootstrap"), self.ports.rpc());
+        Chain::new(rpc, &voter.vote_account, self.protocol)
     }
 
     /// The vote account of our identity, in base58.

@@ -69,6 +69,31 @@ pub(crate) fn there_and_back(pair: &mut Pair<'_>) {
         let steps: Vec<String> = steps.collect();
         pair.say(&format!("{whose}, in ms: {}", steps.join(", ")));
     }
+    for handover in &done {
+        tell_loss(pair, handover);
+    }
+}
+
+/// Of one that lost slots: which, and whether it lost them.
+fn tell_loss(pair: &mut Pair<'_>, handover: &Handover) {
+    let Handover { begun, took, steps } = handover;
+    let (from, to) = (begun + 1, begun + WINDOW);
+    let (_, without) = pair.score.without_vote(from, to);
+    if without.is_empty() {
+        return;
+    }
+    let untouched = match pair.score.without_vote_of_untouched(from, to) {
+        Some(without) => format!("; a validator that nobody touched has none in {without:?}"),
+        None => String::new(),
+    };
+    let steps = steps.iter().flatten();
+    let steps: Vec<String> = steps
+        .map(|step| format!("{} {}", step.name, step.took_ms()))
+        .collect();
+    pair.say(&format!(
+        "the handover after slot {begun} took {took:.2?}: no vote in {without:?}{untouched}; in ms: {}",
+        steps.join(", ")
+    ));
 }
 
 fn hand_over(pair: &mut Pair<'_>) -> Handover {

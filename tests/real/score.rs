@@ -29,6 +29,8 @@ pub(crate) struct Score {
     chain: Chain,
     protocol: Protocol,
     log: VoteLog,
+    /// Of a validator that nobody touches.
+    untouched: VoteLog,
     /// Tower BFT: the confirmed blocks read so far, with our votes in them.
     blocks: BTreeMap<u64, Vec<TowerVote>>,
     next_block: u64,
@@ -92,6 +94,7 @@ impl Score {
             chain: cluster.chain(),
             protocol: cluster.protocol,
             log: VoteLog::start(cluster.chain()),
+            untouched: VoteLog::start(cluster.chain_of_relay()),
             blocks: BTreeMap::new(),
             next_block: 0,
         }
@@ -124,16 +127,29 @@ impl Score {
     /// the chain.
     pub(crate) fn without_vote(&mut self, from: u64, to: u64) -> (usize, Vec<u64>) {
         self.chain.wait_for_slot(to + AFTER, SERVED_WITHIN);
-        let looked_at = match self.protocol {
-            Protocol::TowerBft => self.blocks_of(from, to),
-            Protocol::Alpenglow => self.shown_slots(from, to),
-        };
-        let voted = match self.protocol {
-            Protocol::TowerBft => self.tower_slots(),
-            Protocol::Alpenglow => self.log.votes().into_keys().collect(),
-        };
-        let without = looked_at.difference(&voted).copied().collect();
-        (looked_at.len(), without)
+        match self.protocol {
+            Protocol::TowerBft => {
+                let looked_at = self.blocks_of(from, to);
+                let voted = self.tower_slots();
+                let without = looked_at.difference(&voted).copied().collect();
+                (looked_at.len(), without)
+            }
+            Protocol::Alpenglow => self.without_vote_in(&self.log, from, to),
+        }
+    }
+
+    /// The slots of a stretch that is whole on the chain for which a validator that nobody touched has no vote either: the machine or
+    /// the cluster lost those. Alpenglow alone; `None` otherwise.
+    pub(crate) fn without_vote_of_untouched(&self, from: u64, to: u64) -> Option<Vec<u64>> {
+        let is_known = self.protocol == Protocol::Alpenglow;
+        is_known.then(|| self.without_vote_in(&self.untouched, from, to).1)
+    }
+
+    fn without_vote_in(&self, log: &VoteLog, from: u64, to: u64) -> (usize, Vec<u64>) {
+        let looked_at = self.shown_slots(log, from, to);
+        let voted = log.votes();
+        let without = looked_at.iter().filter(|slot| !voted.contains_key(slot));
+        (looked_at.len(), without.copied().collect())
     }
 
     /// The confirmed blocks of the stretch.
@@ -163,9 +179,9 @@ impl Score {
             .collect()
     }
 
-    fn shown_slots(&self, from: u64, to: u64) -> BTreeSet<u64> {
+    fn shown_slots(&self, log: &VoteLog, from: u64, to: u64) -> BTreeSet<u64> {
         let landing = self.chain.landing_slots();
-        let seen = self.log.seen().into_keys();
+        let seen = log.seen().into_keys();
         seen.filter_map(|block| block.checked_sub(landing))
             .filter(|slot| (from..=to).contains(slot))
             .collect()

@@ -1,4 +1,4 @@
-//! Follows our vote account in the background and keeps what it showed in every block that was seen.
+//! Follows a vote account in the background and keeps what it showed in every block that was seen.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};

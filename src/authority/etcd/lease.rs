@@ -147,8 +147,8 @@ fn is_over(session: &Session, id: i64, why: &str) {
     }
 }
 
-/// Ends a lease that was given up: etcd may have heard every request to keep it alive, and the others wait for its end. Said until
-/// etcd confirms it; where nothing arrives either, the lease runs out.
+/// Ends a lease that was given up: etcd may have heard every request to keep it alive, and the others wait for its end. Tried until
+/// etcd answers; where nothing arrives either, the lease runs out.
 async fn end_given_up(session: &Session, connection: &mut Connection) {
     let Some(id) = session.state().given_up else {
         return;
@@ -163,15 +163,16 @@ async fn end_given_up(session: &Session, connection: &mut Connection) {
 
 /// Ends the lease, so that the others know at once that this node has left.
 pub(super) async fn end(session: &Session, connection: &mut Connection) {
-    let lease = {
+    let leases = {
         let mut state = session.state();
         state.leaving = true;
-        state.lease.take()
+        let lease = state.lease.take().map(|lease| lease.id);
+        [lease, state.given_up.take()]
     };
-    if let Some(lease) = lease {
+    for id in leases.into_iter().flatten() {
         // Where it fails, the lease runs out.
         let _ = connection
-            .call(|client| async move { client.lease_client().revoke(lease.id).await })
+            .call(|client| async move { client.lease_client().revoke(id).await })
             .await;
     }
 }

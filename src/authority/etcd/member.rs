@@ -42,7 +42,7 @@ pub(super) async fn tell(
                     failing_since = None;
                     session.well(Part::Member);
                 }
-                // What an earlier run left ends with its lease.
+                // What is left of an earlier lease ends with it.
                 Err(fault) => {
                     let since = *failing_since.get_or_insert(session.now());
                     if session.now().since(since) > session.lease_ms() {
@@ -99,7 +99,7 @@ async fn enter(
             Some(kv) if kv.lease() == lease => own = kv.mod_revision(),
             Some(_) => {
                 return Err(Fault::Refused(format!(
-                    "etcd has a member {} on another lease: an earlier run of this supervisor, which ends with its lease, or another node with the same `node`",
+                    "etcd has a member {} on another lease: an earlier one of this supervisor, which runs out, or that of another node with the same `node`",
                     session.node
                 )));
             }

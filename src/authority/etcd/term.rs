@@ -264,7 +264,7 @@ pub(super) fn is_ours(key: &HolderKey, session: &Session) -> bool {
 fn held_by(key: &HolderKey, session: &Session) -> String {
     if key.holder.node == session.node.0 {
         return format!(
-            "term {} is still held by an earlier run of this node, until its lease is over",
+            "term {} is still on an earlier lease of this node, until that is over",
             key.revision
         );
     }

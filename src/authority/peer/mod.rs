@@ -91,7 +91,8 @@ impl Peer {
         Ok(Self(node))
     }
 
-    /// Makes a record durable under its term, here and at every other node that is in step. Blocks, for about a second at most.
+    /// Makes a record durable under its term, here and at every other node that is in step. Blocks, for about a second at most, and for
+    /// one more for each node that does not read.
     ///
     /// # Errors
     /// The term is over, or the outcome is not certain yet.

@@ -19,7 +19,6 @@ const KEPT_WITHIN: Duration = Duration::from_millis(1_000);
 impl Node {
     /// Makes a record durable under its term. Blocks, for as long as the slowest node that is in step may take.
     pub(super) fn commit(&self, mark: RecordMark, bytes: &[u8]) -> Result<(), CommitError> {
-        let until = Instant::now() + KEPT_WITHIN;
         let links = {
             let state = self.state();
             self.expect_term(&state, mark)?;
@@ -32,7 +31,8 @@ impl Node {
         here.map_err(|error| {
             CommitError::Unsettled(format!("{}: {error}", self.record.path().display()))
         })?;
-        self.await_others(mark, &form, links, until)
+        // From here on: one node that does not read holds up what is sent to the next.
+        self.await_others(mark, &form, links, Instant::now() + KEPT_WITHIN)
     }
 
     fn expect_term(&self, state: &Inner, mark: RecordMark) -> Result<(), CommitError> {

@@ -144,7 +144,7 @@ impl Meter {
         self.since(&self.moved_ms)
     }
 
-    /// How long the slower of the gate's threads has shown no sign of life.
+    /// How long there was no sign of life from whoever listens, or from whoever commits: the longer of the two.
     #[must_use]
     pub fn stalled(&self) -> Duration {
         self.since(&self.receiver_seen_ms)

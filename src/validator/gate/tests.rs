@@ -209,7 +209,7 @@ fn a_commit_that_hangs_is_refused_and_seen_as_a_stall_until_it_returns() {
     assert!(!lab.target.exists());
     let why = lab.refusal();
     assert!(why.contains("did not return"), "{why}");
-    // An idle committer shows a sign of life more often.
+    // While nothing is committed there is a sign of life more often.
     await_that(|| lab.meter.stalled() > SIGN_OF_LIFE * 3);
     lab.kept.send(Kept::Committed).expect("a keeper");
     await_that(|| lab.meter.stalled() < SIGN_OF_LIFE);
