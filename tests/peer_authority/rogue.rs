@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::RcvBuf;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -118,7 +120,8 @@ impl Rogue {
             None => builder.with_no_client_auth(),
         };
         let name = ServerName::try_from("127.0.0.1")?;
-        let mut socket = TcpStream::connect(set.address(target))?;
+        // Past its wire, which would take what this side does not read.
+        let mut socket = TcpStream::connect(set.config(target).listen)?;
         socket.set_read_timeout(Some(MET_WITHIN))?;
         let mut connection = ClientConnection::new(Arc::new(config), name)?;
         while connection.is_handshaking() {
@@ -211,7 +214,8 @@ impl Rogue {
         found
     }
 
-    fn receives(&mut self) -> bool {
+    /// Takes up to 16 KiB. `false`: the connection has ended.
+    pub(crate) fn receives(&mut self) -> bool {
         let mut bytes = [0; 16 * 1024];
         let read = self.line.tls.lock().expect("the line").read(&mut bytes);
         match read {
@@ -232,6 +236,12 @@ impl Rogue {
         self.incoming.drain(..end);
         let (kind, payload) = body.split_first()?;
         Some((*kind, serde_json::from_slice(payload).unwrap_or_default()))
+    }
+
+    /// Little of what is not read fits into the connection from here on.
+    pub(crate) fn has_little_room(&self) {
+        let tls = self.line.tls.lock().expect("the line");
+        setsockopt(&tls.sock, RcvBuf, &1).expect("a small buffer");
     }
 
     /// No message waits for longer to be taken.

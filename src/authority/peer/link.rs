@@ -8,7 +8,7 @@ use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustls::Connection;
@@ -19,8 +19,10 @@ use super::tls::{in_words, is_late};
 
 /// A sign of life comes several times within it.
 pub(super) const LOST_AFTER: Duration = Duration::from_millis(1_500);
-/// Much more than what one message takes.
+/// Much more than what one message takes. The others hear nothing meanwhile, and must not miss this node.
 const SENT_WITHIN: Duration = Duration::from_millis(1_000);
+/// After it, a connection that takes nothing is taken for dead. Its buffers are full by then.
+const STUCK_AFTER: Duration = Duration::from_millis(300);
 const PIECE: usize = 16 * 1024;
 
 /// Why a connection has ended.
@@ -70,7 +72,7 @@ struct Outgoing {
 impl Link {
     pub(super) fn new(socket: TcpStream, tls: Connection) -> std::io::Result<Self> {
         socket.set_read_timeout(Some(LOST_AFTER))?;
-        socket.set_write_timeout(Some(SENT_WITHIN))?;
+        socket.set_write_timeout(Some(STUCK_AFTER))?;
         let shown = tls.peer_certificates().and_then(|chain| chain.first());
         Ok(Self {
             socket,
@@ -93,9 +95,10 @@ impl Link {
         let Outgoing { tls, bytes } = &mut *outgoing;
         bytes.clear();
         write(bytes);
+        let until = Instant::now() + SENT_WITHIN;
         let sent = bytes.chunks(PIECE).try_for_each(|piece| {
             tls.writer().write_all(piece)?;
-            flush(tls, &self.socket)
+            flush(tls, &self.socket, until)
         });
         sent.inspect_err(|_| self.close()).map_err(LinkError::Io)
     }
@@ -120,7 +123,7 @@ impl Link {
             incoming.take(&bytes);
         }
         if tls.wants_write() {
-            flush(tls, &self.socket)?;
+            flush(tls, &self.socket, Instant::now() + SENT_WITHIN)?;
         }
         Ok(())
     }
@@ -147,9 +150,12 @@ impl Link {
     }
 }
 
-fn flush(tls: &mut Connection, mut socket: &TcpStream) -> std::io::Result<()> {
+fn flush(tls: &mut Connection, mut socket: &TcpStream, until: Instant) -> std::io::Result<()> {
     while tls.wants_write() {
         tls.write_tls(&mut socket)?;
+        if tls.wants_write() && Instant::now() > until {
+            return Err(std::io::ErrorKind::TimedOut.into());
+        }
     }
     Ok(())
 }
