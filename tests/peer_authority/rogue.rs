@@ -238,10 +238,10 @@ impl Rogue {
         Some((*kind, serde_json::from_slice(payload).unwrap_or_default()))
     }
 
-    /// Little of what is not read fits into the connection from here on.
-    pub(crate) fn has_little_room(&self) {
+    /// About so many bytes that are not read fit into this end of the connection from here on.
+    pub(crate) fn has_room_for(&self, bytes: usize) {
         let tls = self.line.tls.lock().expect("the line");
-        setsockopt(&tls.sock, RcvBuf, &1).expect("a small buffer");
+        setsockopt(&tls.sock, RcvBuf, &bytes).expect("a buffer");
     }
 
     /// No message waits for longer to be taken.
