@@ -23,6 +23,8 @@ const MORE: &str = "[restart]\nmax = 1000\nwindow = \"1s\"";
 const VOTES_WITHIN_MS: u64 = 20_000;
 /// Longer than a standby that knows itself entitled takes to vote.
 const SILENCE_MS: u64 = 1_000;
+/// Longer than a link without a word lasts, too.
+const LATE_SILENCE_MS: u64 = 4_000;
 /// Without being asked for more: one step in so many.
 const ONE_STEP_IN: usize = 3;
 
@@ -224,6 +226,7 @@ impl Cell {
     #[track_caller]
     fn expect(&self, pair: &impl Ground, fate: Fate) {
         let expected = match fate {
+            Fate::Nobody if self.fault == Fault::Late => return self.expect_silence(pair),
             Fate::Nobody => return self.expect_nobody(pair),
             Fate::From => Some(&self.from),
             Fate::To => Some(&self.to),
@@ -240,6 +243,16 @@ impl Cell {
             &self.from
         };
         pair.chain.demoted(&pair.identity, Some(other));
+    }
+
+    /// Though nobody is dead or out of reach.
+    #[track_caller]
+    fn expect_silence(&self, pair: &impl Ground) {
+        pair.nothing_can_be_committed();
+        pair.expect_silence_for(LATE_SILENCE_MS);
+        for name in ["a", "b"] {
+            pair.chain.promoted(&pair.identity, name);
+        }
     }
 
     /// Whoever is left stands by, says whom it cannot reach, and does not vote, not even where it is told to.

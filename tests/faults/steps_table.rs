@@ -35,7 +35,7 @@ pub(crate) enum Fate {
     To,
     /// One of the two: the other one was given the term, and its validator is gone.
     Either,
-    /// Nobody, until the two hear each other again: neither can know whether the other one votes.
+    /// Nobody, until the two hear each other again, or a disk goes on: neither can know whether the other one votes.
     Nobody,
 }
 
@@ -89,13 +89,20 @@ pub(crate) const OVER_ETCD: Table<11, 6> = Table {
     ],
 };
 
-/// A validator that does not answer is killed, and a successor that does not come to vote gives the term back.
+/// A validator that does not answer is killed, and a successor that does not come to vote gives the term back. What a disk that hangs
+/// keeps from being written, of a ballot, nobody knows until it goes on.
 #[rustfmt::skip]
-pub(crate) const LATE_BETWEEN_PEERS: Table<6, 1> = Table {
+pub(crate) const LATE_BETWEEN_PEERS: Table<12, 1> = Table {
     faults: [Fault::Late],
     rows: [
         (Mute,      [To]),
         (Unstake,   [To]),
+        (LastVote,  [To]),
+        (End,       [Nobody]),
+        (Ended,     [Nobody]),
+        (Heard,     [Nobody]),
+        (Promise,   [To]),
+        (Take,      [Nobody]),
         (Install,   [From]),
         (Identity,  [From]),
         (Unmute,    [From]),
