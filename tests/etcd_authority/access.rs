@@ -98,6 +98,29 @@ fn certificates_of_our_own_making_are_good_for_both_sides() {
 }
 
 #[test]
+fn what_is_renewed_is_used_without_a_restart() {
+    let (servers, others) = (
+        Authority::new("etcd").expect("an authority"),
+        Authority::new("others").expect("an authority"),
+    );
+    let etcd = etcd_with(&servers, Flaw::None);
+    let config = over_tls(&etcd, &servers, &others, Flaw::None);
+    let node = Node::configured("a", &config);
+    node.hears_of_trouble("etcd at https://");
+    let renewed = servers
+        .client("a-renewed", Flaw::None)
+        .expect("a certificate");
+    for (new, old) in [
+        (renewed.certificate, config.cert),
+        (renewed.key, config.key),
+    ] {
+        std::fs::copy(new, old.expect("a path")).expect("a renewal");
+    }
+    let (term, _) = node.acquires();
+    node.commits_well(term, 1, b"one");
+}
+
+#[test]
 fn a_server_of_another_authority_is_not_spoken_to() {
     let (servers, others) = (
         Authority::new("etcd").expect("an authority"),

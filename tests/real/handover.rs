@@ -1,8 +1,9 @@
-//! Planned handovers between two supervised validators, one after the other: slots without a vote of ours in each, and in as many
-//! stretches without one, for a machine at its limit loses slots too.
+//! Planned handovers between two supervised validators, one after the other: slots without a vote of ours from the mute on, and in as
+//! many before it, for a machine at its limit loses slots too.
 
 use std::time::{Duration, Instant};
 
+use nix::time::{ClockId, clock_gettime};
 use testkit::flight::{Flight, Step, by_name};
 
 use crate::pair::{Pair, VOTES_WITHIN, status, votes_of};
@@ -13,7 +14,9 @@ const TIMES: usize = 1;
 pub(crate) const WINDOW: u64 = 10;
 
 struct Handover {
+    /// The last slot before the voter was taken from the validator. The command may have waited long, for leader slots to pass.
     begun: u64,
+    waited: Duration,
     took: Duration,
     /// Of the node that handed over, and of the other one.
     steps: [Vec<Step>; 2],
@@ -76,14 +79,21 @@ pub(crate) fn there_and_back(pair: &mut Pair<'_>) {
 
 /// Of one that lost slots: which, and whether it lost them.
 fn tell_loss(pair: &mut Pair<'_>, handover: &Handover) {
-    let Handover { begun, took, steps } = handover;
+    let Handover {
+        begun,
+        waited,
+        took,
+        steps,
+    } = handover;
     let (from, to) = (begun + 1, begun + WINDOW);
     let (_, without) = pair.score.without_vote(from, to);
     if without.is_empty() {
         return;
     }
     let untouched = match pair.score.without_vote_of_untouched(from, to) {
-        Some(without) => format!("; a validator that nobody touched has none in {without:?}"),
+        Some((looked_at, without)) => {
+            format!("; a validator that nobody touched has none in {without:?} of {looked_at}")
+        }
         None => String::new(),
     };
     let steps = steps.iter().flatten();
@@ -91,7 +101,7 @@ fn tell_loss(pair: &mut Pair<'_>, handover: &Handover) {
         .map(|step| format!("{} {}", step.name, step.took_ms()))
         .collect();
     pair.say(&format!(
-        "the handover after slot {begun} took {took:.2?}: no vote in {without:?}{untouched}; in ms: {}",
+        "the handover after slot {begun} took {took:.2?}, {waited:.2?} of it before it began: no vote in {without:?}{untouched}; in ms: {}",
         steps.join(", ")
     ));
 }
@@ -101,16 +111,32 @@ fn hand_over(pair: &mut Pair<'_>) -> Handover {
     let calm = pair.score.now().slot;
     pair.chain.wait_for_slot(calm + WINDOW, VOTES_WITHIN);
     let mut flights = [pair.active(), pair.standby()].map(|node| Flight::of(&node.state_dir()));
-    let (begun, at) = (pair.score.now().slot, Instant::now());
+    let (asked, asked_ms) = (Instant::now(), ms_since_boot());
     pair.active().must(&["handover"]);
-    let took = at.elapsed();
+    let took = asked.elapsed();
     let votes = votes_of(pair.active());
     pair.active = 1 - pair.active;
-    pair.chain.wait_for_slot(begun + WINDOW, VOTES_WITHIN);
+    let over = pair.score.now().slot;
+    pair.chain.wait_for_slot(over + WINDOW, VOTES_WITHIN);
     assert_eq!(status(pair.active())["role"], "active");
     assert_eq!(votes_of(pair.standby()), votes, "a vote after the handover");
     let steps = flights.each_mut().map(Flight::steps);
-    Handover { begun, took, steps }
+    let mute = steps[0].iter().find(|step| step.name == "mute");
+    let mute = mute.expect("the step in the flight recorder");
+    let waited = Duration::from_millis(mute.from_ms.saturating_sub(asked_ms));
+    Handover {
+        // Of the newest block the vote may not have left yet.
+        begun: pair.score.slot_at(asked + waited).saturating_sub(1),
+        waited,
+        took,
+        steps,
+    }
+}
+
+/// As the supervisors count it.
+fn ms_since_boot() -> u64 {
+    let now = clock_gettime(ClockId::CLOCK_BOOTTIME).expect("the clock");
+    Duration::from(now).as_millis() as u64
 }
 
 fn restarts(pair: &Pair<'_>) -> u64 {

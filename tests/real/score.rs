@@ -29,8 +29,8 @@ pub(crate) struct Score {
     chain: Chain,
     protocol: Protocol,
     log: VoteLog,
-    /// Of a validator that nobody touches.
-    untouched: VoteLog,
+    /// Of a validator that nobody touches, in Alpenglow.
+    untouched: Option<VoteLog>,
     /// Tower BFT: the confirmed blocks read so far, with our votes in them.
     blocks: BTreeMap<u64, Vec<TowerVote>>,
     next_block: u64,
@@ -94,7 +94,8 @@ impl Score {
             chain: cluster.chain(),
             protocol: cluster.protocol,
             log: VoteLog::start(cluster.chain()),
-            untouched: VoteLog::start(cluster.chain_of_relay()),
+            untouched: (cluster.protocol == Protocol::Alpenglow)
+                .then(|| VoteLog::start(cluster.chain_of_relay())),
             blocks: BTreeMap::new(),
             next_block: 0,
         }
@@ -138,11 +139,22 @@ impl Score {
         }
     }
 
-    /// The slots of a stretch that is whole on the chain for which a validator that nobody touched has no vote either: the machine or
-    /// the cluster lost those. Alpenglow alone; `None` otherwise.
-    pub(crate) fn without_vote_of_untouched(&self, from: u64, to: u64) -> Option<Vec<u64>> {
-        let is_known = self.protocol == Protocol::Alpenglow;
-        is_known.then(|| self.without_vote_in(&self.untouched, from, to).1)
+    /// The same of a validator that nobody touched, for a stretch that is whole on the chain: what it lost, too, was lost by the machine
+    /// or the cluster. Alpenglow alone.
+    pub(crate) fn without_vote_of_untouched(
+        &self,
+        from: u64,
+        to: u64,
+    ) -> Option<(usize, Vec<u64>)> {
+        let log = self.untouched.as_ref()?;
+        Some(self.without_vote_in(log, from, to))
+    }
+
+    /// The newest block that was seen by then.
+    pub(crate) fn slot_at(&self, at: Instant) -> u64 {
+        let seen = self.log.seen();
+        let by_then = seen.iter().filter(|(_, seen)| seen.at <= at);
+        by_then.map(|(block, _)| *block).max().unwrap_or_default()
     }
 
     fn without_vote_in(&self, log: &VoteLog, from: u64, to: u64) -> (usize, Vec<u64>) {

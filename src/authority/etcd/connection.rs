@@ -25,27 +25,30 @@ pub enum SettingsError {
 }
 
 /// How to reach the nodes.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) struct Settings {
     endpoints: Vec<String>,
-    options: ConnectOptions,
+    config: EtcdConfig,
     /// One call, with the connection where there is none.
     within: Duration,
 }
 
-impl std::fmt::Debug for Settings {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Settings")
-            .field("endpoints", &self.endpoints)
-            .finish_non_exhaustive()
-    }
-}
-
 impl Settings {
+    /// Of files that can be read.
     pub(super) fn read(config: &EtcdConfig) -> Result<Self, SettingsError> {
-        let within = call_within(config);
+        let settings = Self {
+            endpoints: config.endpoints.clone(),
+            config: config.clone(),
+            within: call_within(config),
+        };
+        settings.options().map(|_| settings)
+    }
+
+    /// With the files as they are now: what is renewed is used from the next connection on.
+    fn options(&self) -> Result<ConnectOptions, SettingsError> {
+        let config = &self.config;
         let mut options = ConnectOptions::new()
-            .with_connect_timeout(within)
+            .with_connect_timeout(self.within)
             .with_require_leader(true)
             .with_auto_token_refresh(true);
         if config.endpoints.iter().any(|url| url.starts_with("https")) {
@@ -56,11 +59,7 @@ impl Settings {
             let password = String::from_utf8_lossy(&password);
             options = options.with_user(user, password.trim_end_matches(['\n', '\r']));
         }
-        Ok(Self {
-            endpoints: config.endpoints.clone(),
-            options,
-            within,
-        })
+        Ok(options)
     }
 
     /// The same, for one node alone.
@@ -157,11 +156,11 @@ impl Connection {
         let within = self.settings.within;
         let whole = async {
             let client = self.client().await?;
-            call(client).await
+            call(client).await.map_err(|error| fault(&error))
         };
         let fault = match tokio::time::timeout(within, whole).await {
             Ok(Ok(value)) => return Ok(value),
-            Ok(Err(error)) => fault(&error),
+            Ok(Err(fault)) => fault,
             Err(_) => Fault::Unknown(format!("no answer within {} ms", within.as_millis())),
         };
         let fault = self.name_endpoint(fault);
@@ -170,12 +169,14 @@ impl Connection {
     }
 
     /// The client of the node in use; connects where there is none.
-    async fn client(&mut self) -> Result<Client, Error> {
+    async fn client(&mut self) -> Result<Client, Fault> {
         if let Some(client) = &self.client {
             return Ok(client.clone());
         }
-        let options = Some(self.settings.options.clone());
-        let client = Client::connect([self.endpoint()], options).await?;
+        let options = self.settings.options();
+        let options = options.map_err(|error| Fault::Refused(error.to_string()))?;
+        let client = Client::connect([self.endpoint()], Some(options)).await;
+        let client = client.map_err(|error| fault(&error))?;
         self.client = Some(client.clone());
         Ok(client)
     }
