@@ -58,9 +58,27 @@ fn what_is_shown_is_what_was_asked_for() -> Tried {
     assert!(names[0].starts_with("validator-supervisor "), "{names:?}");
     assert_eq!(names[1..], ["ams-1", "fra-1"]);
     assert_eq!(shown[2].hosts, ["10.0.0.1", "fe80::1", "fra-1.example.org"]);
-    assert_eq!(shown[0].days_left, CA_DAYS - 1);
-    assert_eq!(shown[1].days_left, NODE_DAYS - 1);
+    // Ten years, and two.
+    assert_eq!((shown[0].days_left, shown[1].days_left), (3_649, 729));
     assert!(shown[0].is_authority && !shown[1].is_authority);
+    Ok(())
+}
+
+#[test]
+fn what_ends_soon_or_has_ended_is_to_be_renewed() -> Tried {
+    let dir = authority()?;
+    let mut shown = show(dir.path())?.remove(0);
+    for (days_left, words) in [
+        (30, "in 30 days   "),
+        (29, "in 29 days: renew it"),
+        (0, "in 0 days: renew it"),
+        (-1, ": renew it"),
+    ] {
+        shown.days_left = days_left;
+        let text = shown.to_string();
+        assert!(text.contains(words), "{text}");
+        assert_eq!(text.contains("ended"), days_left < 0, "{text}");
+    }
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use crate::SOON_MS;
 use crate::lab::{BACK_WITHIN_MS, LONG_TTL_MS, Lab, Shape, TTL_MS};
+use crate::scene::Scene;
 use crate::stopped::{continue_validator, stop_validator};
 use nix::sys::signal::Signal;
 use std::process::{Output, Stdio};
@@ -28,7 +29,7 @@ fn pair() -> Lab {
 
 /// Runs a command of ctl whose exit code is to be this.
 #[track_caller]
-fn ends_with(lab: &Lab, node: &str, words: &[&str], code: i32) -> String {
+fn ends_with(lab: &Scene, node: &str, words: &[&str], code: i32) -> String {
     let output: Output = lab.node(node).ctl(words);
     let text = said(&output);
     assert_eq!(output.status.code(), Some(code), "{words:?}: {text}");
@@ -37,7 +38,7 @@ fn ends_with(lab: &Lab, node: &str, words: &[&str], code: i32) -> String {
 
 /// Hands over by `words` at `at`, from one node to the other; says how long nobody voted.
 #[track_caller]
-fn moves(lab: &Lab, from: &str, to: &str, at: &str, words: &[&str]) -> u64 {
+pub(crate) fn moves(lab: &Scene, from: &str, to: &str, at: &str, words: &[&str]) -> u64 {
     lab.node(to).await_role("standby");
     let ready = until(SOON_MS, || lab.knows_as_ready(from, to));
     assert!(ready, "{from} does not know {to} as ready");
@@ -121,6 +122,13 @@ fn it_waits_for_a_stretch_without_leader_slots_unless_told_not_to() {
     lab.await_peers("a", 1);
     let text = ends_with(&lab, "a", &["handover", "--timeout", "2s"], 3);
     assert!(text.contains("without a leader slot"), "{text}");
+    let next = text.split("the next one is ").nth(1).unwrap_or_default();
+    let next: u64 = next
+        .split(|c: char| !c.is_ascii_digit())
+        .next()
+        .and_then(|slot| slot.parse().ok())
+        .unwrap_or_default();
+    assert!((now..now + 20_000).contains(&next), "{text}");
     lab.await_votes_of("a", 5, SOON_MS);
     moves(&lab, "a", "b", "a", &["handover", "--now"]);
     lab.end();

@@ -2,6 +2,7 @@
 
 use crate::SOON_MS;
 use crate::budget::{self, CHILD_KILLED_MS};
+use crate::handover::moves;
 use crate::hold;
 use crate::lab::BACK_WITHIN_MS;
 use crate::pair::Pair;
@@ -48,6 +49,28 @@ fn a_handover_there_and_back_costs_no_validator() {
 }
 
 #[test]
+fn the_vote_moves_by_every_command_that_moves_it() {
+    let pair = Pair::voting(Protocol::Alpenglow, false, "");
+    moves(&pair, "a", "b", "b", &["promote"]);
+    moves(&pair, "b", "a", "b", &["demote"]);
+    pair.node("b").await_role("parked");
+    let text = pair.node("b").must(&["promote"]);
+    assert!(
+        text.contains("asking a, which votes, to hand over"),
+        "{text}"
+    );
+    pair.await_votes_of("b", 5, SOON_MS);
+    pair.node("a").await_role("standby");
+    pair.await_ready();
+    let before = ["a", "b"].map(|name| pair.node(name).validator());
+    pair.node("b").must(&["restart"]);
+    assert_eq!(pair.await_one_voter(BACK_WITHIN_MS), "a");
+    assert_eq!(pair.node("a").validator(), before[0]);
+    assert_ne!(pair.node("b").validator(), before[1]);
+    pair.end();
+}
+
+#[test]
 fn a_killed_validator_is_followed_by_the_standby_without_a_timeout() {
     for protocol in BOTH {
         let pair = Pair::voting(protocol, false, "");
@@ -68,6 +91,8 @@ fn a_killed_supervisor_gives_its_term_up_when_it_is_started_again() {
         pair.node_mut("a").kill();
         pair.nothing_can_be_committed();
         pair.expect_silence_for(2_000);
+        let text = pair.node("b").must(&["status"]);
+        assert!(text.contains("a unreachable · last seen "), "{text}");
         pair.chain.promoted(&pair.identity, "b");
         let from_us = now_us();
         pair.node_mut("a").start();
@@ -94,6 +119,11 @@ fn a_cut_cable_stops_no_vote_and_makes_no_second_voter() {
         pair.await_votes_of("a", 60, SOON_MS);
         assert_eq!(pair.node("b").role().as_deref(), Some("standby"));
         assert_eq!(pair.peer_is_in_step("a"), Some(false));
+        let text = pair.node("a").must(&["status"]);
+        assert!(
+            text.contains("votes go on with their records on this disk alone"),
+            "{text}"
+        );
         // Nor does an operator's word, while the votes of the other one show.
         let output = pair
             .node("b")

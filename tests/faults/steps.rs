@@ -23,8 +23,8 @@ const MORE: &str = "[restart]\nmax = 1000\nwindow = \"1s\"";
 const VOTES_WITHIN_MS: u64 = 20_000;
 /// Longer than a standby that knows itself entitled takes to vote.
 const SILENCE_MS: u64 = 1_000;
-/// Longer than a link without a word lasts, too.
-const LATE_SILENCE_MS: u64 = 4_000;
+/// Longer than a link without a word lasts, a step, and a handover.
+const LATE_SILENCE_MS: u64 = 13_000;
 /// Without being asked for more: one step in so many.
 const ONE_STEP_IN: usize = 3;
 

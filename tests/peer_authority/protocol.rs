@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::node::{SOON_MS, Set, WITHIN, mark, voting};
+use crate::node::{Node, SOON_MS, Set, WITHIN, mark, voting};
 use testkit::held::{Held, Point};
 use testkit::stand_in::until;
 use validator_supervisor::authority::news::News;
@@ -257,6 +257,46 @@ fn two_that_ask_at_once_do_not_both_get_it() {
     }
     let (next, _) = a.acquires();
     a.settles(next, 2).expect("a commit");
+}
+
+#[test]
+fn of_three_nodes_all_that_are_in_step_have_a_record_when_its_commit_returns() {
+    let set = Set::new(&["a", "b", "c"]);
+    let [a, b, c] = ["a", "b", "c"].map(|name| set.start(name));
+    for other in [&b, &c] {
+        a.hears_from(&other.name.0);
+    }
+    let (term, _) = a.acquires();
+    let in_step = |other: &Node| a.authority.is_in_step(&other.name) == Some(true);
+    assert!(until(SOON_MS, || in_step(&b) && in_step(&c)));
+    for seq in 1..=20 {
+        a.commits(term, seq).expect("a commit");
+        for other in [&b, &c] {
+            let newest = other.authority.newest_mark().map(|mark| mark.seq);
+            assert_eq!(newest, Some(seq), "{}", other.name);
+        }
+    }
+}
+
+/// It may have been ended before it was met again.
+#[test]
+fn a_node_that_was_heard_since_it_was_found_absent_is_not_known_to_be_off() {
+    let set = Set::new(&["a", "b"]);
+    let (_a, b, _) = voting(&set);
+    let cut = |is_cut| {
+        set.cut("b", is_cut);
+        let absent = || b.authority.absent().is_empty() != is_cut;
+        assert!(until(SOON_MS, absent), "cut: {is_cut}");
+    };
+    cut(true);
+    let before = b.authority.absent();
+    cut(false);
+    assert!(!b.authority.bury(&before[0]), "it is there");
+    cut(true);
+    assert!(!b.authority.bury(&before[0]), "it was there");
+    assert!(b.is_refused().contains("cannot be reached"));
+    assert!(b.authority.bury(&b.authority.absent()[0]));
+    b.acquires();
 }
 
 #[test]

@@ -178,6 +178,44 @@ fn a_record_of_another_identity_ends_the_link() {
 }
 
 #[test]
+fn a_node_of_another_version_or_name_is_told_nothing() {
+    let set = Set::new(&["a", "b"]);
+    let b = set.start("b");
+    let identity = bs58::encode(IDENTITY).into_string();
+    for (version, name, words) in [
+        (
+            2,
+            "a",
+            "it speaks version 2 of the protocol, and this one 1",
+        ),
+        (
+            1,
+            "z",
+            "it calls itself \"z\", and its certificate is for a",
+        ),
+    ] {
+        let config = set.config("a");
+        let own = Some((config.cert.as_path(), config.key.as_path()));
+        let mut a = Rogue::calls(&set, own, "b").expect("a connection");
+        let hello =
+            json!({ "version": version, "node": name, "identity": identity, "record": null });
+        a.sends(&framed(HELLO, &hello));
+        b.hears_of_trouble(words);
+        assert_eq!(a.hears_until_the_end(), [HELLO]);
+    }
+}
+
+#[test]
+fn a_second_connection_of_a_node_takes_the_place_of_the_first() {
+    let set = Set::new(&["a", "b"]);
+    let (_b, mut first, _) = beside_a_holder(&set);
+    let mut second = Rogue::meets(&set, "a", "b");
+    assert!(first.is_closed());
+    second.sends(&record(COMMIT, mark(Term(2), 2), IDENTITY));
+    assert_eq!(second.hears(KEPT), json!({ "term": 2, "seq": 2 }));
+}
+
+#[test]
 fn a_node_that_says_hello_twice_is_let_go_of() {
     let set = Set::new(&["a", "b"]);
     let (b, mut a, _) = beside_a_holder(&set);

@@ -198,6 +198,12 @@ impl Rogue {
         until(SOON_MS, || !self.receives())
     }
 
+    /// The kinds of all messages that come until the other side ends the connection.
+    pub(crate) fn hears_until_the_end(&mut self) -> Vec<u8> {
+        assert!(self.is_closed(), "the connection goes on");
+        std::iter::from_fn(|| self.next().map(|(kind, _)| kind)).collect()
+    }
+
     /// `None` for a connection that has ended, too.
     fn awaits(&mut self, kind: u8, within_ms: u64) -> Option<Value> {
         let mut found = None;

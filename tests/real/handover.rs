@@ -37,24 +37,36 @@ pub(crate) fn there_and_back(pair: &mut Pair<'_>) {
         restarts,
         "a handover cost a validator"
     );
-    let [mut with, mut calm] = [Vec::new(), Vec::new()];
+    let [mut with, mut calm, mut own] = [Vec::new(), Vec::new(), Vec::new()];
     for Handover { begun, .. } in &done {
-        let mut count = |from, to| pair.score.without_vote(from, to).1.len();
-        with.push(count(begun + 1, begun + WINDOW));
-        calm.push(count(begun + 1 - WINDOW, *begun));
+        let (from, to) = (begun + 1, begun + WINDOW);
+        let without = pair.score.without_vote(from, to).1;
+        let untouched = pair.score.without_vote_of_untouched(from, to);
+        let cluster = untouched.map_or_else(Vec::new, |(_, without)| without);
+        own.push(
+            without
+                .iter()
+                .filter(|slot| !cluster.contains(slot))
+                .count(),
+        );
+        with.push(without.len());
+        calm.push(pair.score.without_vote(from - WINDOW, *begun).1.len());
     }
     let mut took: Vec<Duration> = done.iter().map(|done| done.took).collect();
     took.sort_unstable();
     let lost = with.clone();
-    for counts in [&mut with, &mut calm] {
+    for counts in [&mut with, &mut calm, &mut own] {
         counts.sort_unstable();
     }
     pair.say(&format!(
         "{} handovers, none of which cost a validator or a late vote: slots without a vote, median {} and worst {} of {WINDOW} each \
-         ({lost:?}); in as many stretches without a handover, median {} and worst {}; the command took {:.2?} in the median, {:.2?} at worst",
+         ({lost:?}), of which nobody else lost {} and {}; in as many stretches without a handover, median {} and worst {}; the command took {:.2?} \
+         in the median, {:.2?} at worst",
         done.len(),
         with[with.len() / 2],
         with[with.len() - 1],
+        own[own.len() / 2],
+        own[own.len() - 1],
         calm[calm.len() / 2],
         calm[calm.len() - 1],
         took[took.len() / 2],

@@ -20,7 +20,7 @@ use super::tls::{in_words, is_late};
 /// A sign of life comes several times within it.
 pub(super) const LOST_AFTER: Duration = Duration::from_millis(1_500);
 /// Much more than what one message takes. The others hear nothing meanwhile, and must not miss this node.
-const SENT_WITHIN: Duration = Duration::from_millis(1_000);
+const SENT_WITHIN: Duration = Duration::from_millis(800);
 /// After it, a connection that takes nothing is taken for dead. Its buffers are full by then.
 const STUCK_AFTER: Duration = Duration::from_millis(300);
 const PIECE: usize = 16 * 1024;
@@ -89,10 +89,25 @@ impl Link {
         self.send_written(|out| message.write(out))
     }
 
-    /// The same for what `write` appends.
+    /// The same, unless something else is being sent: that shows as well that this side lives.
+    pub(super) fn send_if_idle(&self, message: &Message) -> Result<(), LinkError> {
+        match self.outgoing.try_lock() {
+            Ok(mut outgoing) => self.send_by(&mut outgoing, |out| message.write(out)),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// As [`Self::send`], for what `write` appends.
     pub(super) fn send_written(&self, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), LinkError> {
-        let mut outgoing = self.outgoing();
-        let Outgoing { tls, bytes } = &mut *outgoing;
+        self.send_by(&mut self.outgoing(), write)
+    }
+
+    fn send_by(
+        &self,
+        outgoing: &mut Outgoing,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(), LinkError> {
+        let Outgoing { tls, bytes } = outgoing;
         bytes.clear();
         write(bytes);
         let until = Instant::now() + SENT_WITHIN;

@@ -291,7 +291,7 @@ impl Node {
         waited.unwrap_or_else(PoisonError::into_inner).0.1 = false;
     }
 
-    /// Tells every node that is there how this one is.
+    /// Tells every node that is there how this one is. Waits for none that takes nothing: the others must hear of it all the same.
     pub(super) fn tell_others(&self, state: &Inner) {
         let word = Message::State(self.word(state));
         for link in state
@@ -300,7 +300,7 @@ impl Node {
             .filter_map(|other| other.link.as_ref())
         {
             // One that fails ends, and its reader says so.
-            let _ = link.send(&word);
+            let _ = link.send_if_idle(&word);
         }
     }
 

@@ -315,3 +315,21 @@ fn a_standby_that_is_cut_off_from_its_authority_says_that_it_cannot_vote() {
     let said = "authority etcd is not healthy: this node cannot vote until it is";
     assert!(found.iter().any(|problem| problem == said), "{found:#?}");
 }
+
+#[test]
+fn a_peer_that_is_gone_is_unreachable_and_was_last_seen_some_time_ago() {
+    let mut of = active();
+    of.peers.truncate(1);
+    let [peer] = &mut of.peers[..] else {
+        panic!("one peer");
+    };
+    (peer.role, peer.seen_ms) = (None, Some(12_000));
+    let text = text(&of);
+    assert!(
+        text.contains("\n! peer ams-1 is unreachable, last seen 12s ago\n"),
+        "{text}"
+    );
+    let line =
+        "\npeers      ams-1 unreachable · last seen 12s ago · record then at slot 312345676\n";
+    assert!(text.contains(line), "{text}");
+}
