@@ -185,7 +185,7 @@ impl Etcd {
         })
     }
 
-    /// Leaves the members, as the last thing of all. Blocks, for the time of one call.
+    /// Leaves the members, as the last thing of all. Blocks, for the time of two calls at most.
     pub fn leave(&self) {
         self.runtime.block_on(async {
             let mut terms = self.terms.lock().await;
