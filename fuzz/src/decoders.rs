@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 
 use ed25519_dalek::SigningKey;
 use testkit::encode;
-use validator_supervisor::authority::peer::message;
+use validator_supervisor::authority::etcd::read_and_write_form;
+use validator_supervisor::authority::peer::{message, read_and_write_ballot};
 use validator_supervisor::authority::stored;
 use validator_supervisor::config::Loaded;
 use validator_supervisor::ctl::wire;
@@ -20,7 +21,7 @@ use validator_supervisor::validator::record::{VoteRecord, may_follow, parse};
 pub type Decoder = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const ALL: [Decoder; 10] = [
+pub const ALL: [Decoder; 11] = [
     ("record_file", record_file),
     ("tower_data", tower_data),
     ("history_data", history_data),
@@ -28,6 +29,7 @@ pub const ALL: [Decoder; 10] = [
     ("history_order", history_order),
     ("pubkey", pubkey),
     ("peer_messages", peer_messages),
+    ("kept_words", kept_words),
     ("stored_forms", stored_forms),
     ("ctl_lines", ctl_lines),
     ("config_file", config_file),
@@ -155,9 +157,26 @@ impl Bytes<'_> {
 
 /// What another node sends over the link: what is understood of it means the same when it is sent on.
 pub fn peer_messages(bytes: &[u8]) {
-    let once = message::read_and_write(bytes);
-    let again = message::read_and_write(&once.concat());
+    let [once, from_stranger] = [true, false].map(|known| message::read_and_write(bytes, known));
+    let again = message::read_and_write(&once.concat(), true);
     assert_eq!(again, once);
+    assert!(
+        once.starts_with(&from_stranger),
+        "a stranger is understood no better"
+    );
+}
+
+/// What a node keeps of its own promises, and what stands under the keys of etcd, as they are and with the frame and the checksum
+/// made right.
+pub fn kept_words(bytes: &[u8]) {
+    let framed = [b"VSBALLOT", b"VSHOLDER", b"VSMEMBER"].map(|magic| stored::frame(magic, bytes));
+    for form in framed.into_iter().chain([bytes.to_vec()]) {
+        for read in [read_and_write_ballot, read_and_write_form] {
+            let once = read(&form);
+            let again = once.as_deref().and_then(read);
+            assert_eq!(again, once, "what is written is what was read");
+        }
+    }
 }
 
 /// What an authority keeps, as it is and with the frame and the checksum made right: what is read is what was written.

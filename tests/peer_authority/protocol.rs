@@ -69,9 +69,14 @@ fn the_heir_needs_nobody_and_the_one_that_named_it_does() {
     a.authority.release(term, false).expect("a release");
     b.hears_of_holder(None);
     set.cut("b", true);
-    b.hears_of_trouble("");
-    a.hears_of_trouble("");
-    assert!(a.is_refused().contains("b cannot be reached"));
+    let apart = || {
+        [&a, &b]
+            .iter()
+            .all(|node| !node.authority.absent().is_empty())
+    };
+    assert!(until(SOON_MS, apart));
+    let why = a.is_refused();
+    assert!(why.contains("b cannot be reached"), "{why}");
     let (next, _) = b.acquires();
     b.settles(next, 2).expect("a commit");
     set.cut("b", false);

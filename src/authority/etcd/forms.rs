@@ -51,6 +51,16 @@ fn read<T: for<'a> Deserialize<'a>>(form: &[u8], magic: &[u8; 8]) -> Result<T, F
     serde_json::from_slice(stored::open(form, magic)?).map_err(|_| FormError::Fields)
 }
 
+/// As the fuzzer calls it: what is understood of a value, written again.
+#[doc(hidden)]
+#[must_use]
+pub fn read_and_write_form(form: &[u8]) -> Option<Vec<u8>> {
+    let holder = Holder::read(form).map(|holder| holder.form());
+    holder
+        .or_else(|_| Member::read(form).map(|member| member.form()))
+        .ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -35,6 +35,8 @@ use tokio::runtime::Handle;
 use tokio::sync::{Mutex, watch as latest};
 
 pub use connection::SettingsError;
+#[doc(hidden)]
+pub use forms::read_and_write_form;
 
 use super::news::{Member, Surroundings};
 use super::record_file::OpenError;

@@ -117,16 +117,26 @@ impl BallotFile {
     }
 }
 
+fn understood(form: &[u8]) -> Result<Kept, FormError> {
+    let payload = stored::open(form, MAGIC)?;
+    serde_json::from_slice(payload).map_err(|_| FormError::Fields)
+}
+
+/// As the fuzzer calls it: what is understood of a file, written again.
+#[doc(hidden)]
+#[must_use]
+pub fn read_and_write_ballot(form: &[u8]) -> Option<Vec<u8>> {
+    let json = serde_json::to_vec(&understood(form).ok()?).ok()?;
+    Some(stored::frame(MAGIC, &json))
+}
+
 fn read(path: &Path, identity: [u8; 32]) -> Result<Option<Kept>, OpenError> {
     let at = || path.to_owned();
     let read = durable_file::read(path, LEN_MAX);
     let Some(form) = read.map_err(|source| OpenError::Io { path: at(), source })? else {
         return Ok(None);
     };
-    let payload = stored::open(&form, MAGIC);
-    let kept = payload
-        .and_then(|payload| serde_json::from_slice::<Kept>(payload).map_err(|_| FormError::Fields));
-    match kept {
+    match understood(&form) {
         Err(error @ FormError::Version { .. }) => Err(OpenError::Newer { path: at(), error }),
         Err(error) => Err(OpenError::Damaged {
             path: at(),

@@ -38,6 +38,8 @@ use crate::engine::values::{NodeName, RecordMark, Term};
 use ballot_file::BallotFile;
 use node::Node;
 
+#[doc(hidden)]
+pub use ballot_file::read_and_write_ballot;
 pub use burial::Absent;
 
 /// Why this authority cannot be started.
