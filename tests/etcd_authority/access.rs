@@ -8,10 +8,14 @@ use std::time::{Duration, Instant};
 use crate::node::{Node, SOON_MS, WITHIN, config, key};
 use testkit::certificates::{Authority, Flaw};
 use testkit::etcd::{Etcd, Options, Tls, possible_hosts};
+use testkit::relay::{Direction, Message, Relay};
 use testkit::stand_in::until;
-use validator_supervisor::authority::CommitError;
 use validator_supervisor::authority::etcd::inspect::{self, Grade};
+use validator_supervisor::authority::news::News;
+use validator_supervisor::authority::{CommitError, Fault};
 use validator_supervisor::config::EtcdConfig;
+use validator_supervisor::engine::AuthorityNews;
+use validator_supervisor::engine::values::NodeName;
 use validator_supervisor::pki;
 
 const TOKEN_TTL: Duration = Duration::from_secs(2);
@@ -25,6 +29,10 @@ fn over_tls(etcd: &Etcd, servers: &Authority, clients: &Authority, flaw: Flaw) -
         key: Some(files.key),
         ..config(etcd.endpoints())
     }
+}
+
+fn two_authorities() -> [Authority; 2] {
+    ["etcd", "others"].map(|name| Authority::new(name).expect("an authority"))
 }
 
 fn etcd_with(servers: &Authority, flaw: Flaw) -> Etcd {
@@ -99,10 +107,7 @@ fn certificates_of_our_own_making_are_good_for_both_sides() {
 
 #[test]
 fn what_is_renewed_is_used_without_a_restart() {
-    let (servers, others) = (
-        Authority::new("etcd").expect("an authority"),
-        Authority::new("others").expect("an authority"),
-    );
+    let [servers, others] = two_authorities();
     let etcd = etcd_with(&servers, Flaw::None);
     let config = over_tls(&etcd, &servers, &others, Flaw::None);
     let node = Node::configured("a", &config);
@@ -122,10 +127,7 @@ fn what_is_renewed_is_used_without_a_restart() {
 
 #[test]
 fn a_server_of_another_authority_is_not_spoken_to() {
-    let (servers, others) = (
-        Authority::new("etcd").expect("an authority"),
-        Authority::new("others").expect("an authority"),
-    );
+    let [servers, others] = two_authorities();
     let etcd = etcd_with(&servers, Flaw::None);
     let config = over_tls(&etcd, &others, &servers, Flaw::None);
     Node::configured("a", &config).hears_of_trouble("authority.etcd.ca");
@@ -152,10 +154,7 @@ fn a_server_under_another_name_is_not_spoken_to() {
 
 #[test]
 fn a_client_without_the_right_certificate_gets_no_term() {
-    let (servers, others) = (
-        Authority::new("etcd").expect("an authority"),
-        Authority::new("others").expect("an authority"),
-    );
+    let [servers, others] = two_authorities();
     let etcd = etcd_with(&servers, Flaw::None);
     let none = EtcdConfig {
         cert: None,
@@ -305,6 +304,53 @@ fn a_user_that_may_only_read_votes_no_more_and_overwrites_nothing() {
     assert_eq!((stored("record"), stored("members/b")), (before, None));
     etcd.permit("READWRITE").expect("a change of rights");
     node.commits_well(term, 2, b"two");
+}
+
+/// What was sent before may have been applied, whatever comes of the tries after it.
+#[test]
+fn a_term_whose_passing_was_not_answered_is_not_known_to_have_stayed() {
+    let etcd = Etcd::start(&Options {
+        user: Some(("sol".into(), "secret".into())),
+        ..Options::default()
+    })
+    .expect("etcd");
+    let server = etcd.endpoints()[0].replace("http://", "");
+    let relay = Relay::to(server.parse().expect("an address")).expect("a relay");
+    let dir = tempfile::tempdir().expect("a directory");
+    let config = with_password(&etcd, &dir, "secret");
+    let over_relay = EtcdConfig {
+        endpoints: vec![format!("http://{}", relay.address())],
+        ..config.clone()
+    };
+    let password = config.password_file.clone().expect("a file");
+    let a = Node::configured("a", &over_relay);
+    let other_dir = tempfile::tempdir().expect("a directory");
+    let b = Node::configured("b", &with_password(&etcd, &other_dir, "secret"));
+    let (term, _) = a.acquires();
+    let to = NodeName("b".into());
+    a.hears(
+        "member b",
+        |news| matches!(news, News::Member { node, member: Some(_) } if *node == to),
+    );
+    relay.hold(Message {
+        direction: Direction::ToServer,
+        text: "\"from\":\"a\"".into(),
+        let_through: true,
+    });
+    let passed = std::thread::scope(|scope| {
+        let passed = scope.spawn(|| a.authority.pass(term, &to, WITHIN));
+        assert!(until(SOON_MS, || relay.is_reached()));
+        std::fs::remove_file(&password).expect("no file to connect with");
+        passed.join().expect("an outcome")
+    });
+    let why = "authority.etcd.password_file";
+    assert!(
+        matches!(&passed, Err(Fault::Unknown(text)) if text.contains(why)),
+        "{passed:?}"
+    );
+    b.hears("the term", |news| {
+        matches!(news, News::Term(AuthorityNews::Passed { .. }))
+    });
 }
 
 /// etcd itself, but for the version that it gives.

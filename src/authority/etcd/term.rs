@@ -202,9 +202,9 @@ impl<'a> Request<'a> {
     }
 
     /// Repeats a transaction until its answer is there: at each node once where they refuse it, for one may be busy, or be no
-    /// etcd. Right for those alone that may be applied twice.
+    /// etcd. Right for those alone that may be applied twice. A refusal says nothing of the tries before it.
     async fn ask(&mut self, txn: &Txn) -> Result<TxnResponse, Fault> {
-        let mut refusals = 0;
+        let (mut refusals, mut may_be_applied) = (0, false);
         loop {
             let asked = self.connection.call(|client| {
                 let txn = txn.clone();
@@ -216,11 +216,17 @@ impl<'a> Request<'a> {
                     return Ok(answer);
                 }
                 Err(Fault::Unknown(why)) if self.is_over() => return Err(Fault::Unknown(why)),
-                Err(Fault::Unknown(_)) => tokio::time::sleep(PAUSE).await,
+                Err(Fault::Unknown(_)) => {
+                    may_be_applied = true;
+                    tokio::time::sleep(PAUSE).await;
+                }
                 Err(refused) => {
                     refusals += 1;
                     if refusals >= self.session.settings.count() || self.is_over() {
-                        return Err(refused);
+                        return Err(match refused {
+                            Fault::Refused(why) if may_be_applied => Fault::Unknown(why),
+                            refused => refused,
+                        });
                     }
                 }
             }
