@@ -41,15 +41,11 @@ pub(crate) fn there_and_back(pair: &mut Pair<'_>) {
     for Handover { begun, .. } in &done {
         let (from, to) = (begun + 1, begun + WINDOW);
         let without = pair.score.without_vote(from, to).1;
-        let untouched = pair.score.without_vote_of_untouched(from, to);
-        let cluster = untouched.map_or_else(Vec::new, |(_, without)| without);
-        own.push(
-            without
-                .iter()
-                .filter(|slot| !cluster.contains(slot))
-                .count(),
-        );
         with.push(without.len());
+        if let Some((_, cluster)) = pair.score.without_vote_of_untouched(from, to) {
+            let own_alone = without.iter().filter(|slot| !cluster.contains(slot));
+            own.push(own_alone.count());
+        }
         calm.push(pair.score.without_vote(from - WINDOW, *begun).1.len());
     }
     let mut took: Vec<Duration> = done.iter().map(|done| done.took).collect();
@@ -58,15 +54,20 @@ pub(crate) fn there_and_back(pair: &mut Pair<'_>) {
     for counts in [&mut with, &mut calm, &mut own] {
         counts.sort_unstable();
     }
+    let alone = match &own[..] {
+        [.., worst] => format!(
+            ", of which a validator that nobody touched did not lose {} and {worst}",
+            own[own.len() / 2]
+        ),
+        [] => String::new(),
+    };
     pair.say(&format!(
         "{} handovers, none of which cost a validator or a late vote: slots without a vote, median {} and worst {} of {WINDOW} each \
-         ({lost:?}), of which nobody else lost {} and {}; in as many stretches without a handover, median {} and worst {}; the command took {:.2?} \
+         ({lost:?}){alone}; in as many stretches without a handover, median {} and worst {}; the command took {:.2?} \
          in the median, {:.2?} at worst",
         done.len(),
         with[with.len() / 2],
         with[with.len() - 1],
-        own[own.len() / 2],
-        own[own.len() - 1],
         calm[calm.len() / 2],
         calm[calm.len() - 1],
         took[took.len() / 2],

@@ -27,7 +27,6 @@ pub enum SettingsError {
 /// How to reach the nodes.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
-    endpoints: Vec<String>,
     config: EtcdConfig,
     /// One call, with the connection where there is none.
     within: Duration,
@@ -37,7 +36,6 @@ impl Settings {
     /// Of files that can be read.
     pub(super) fn read(config: &EtcdConfig) -> Result<Self, SettingsError> {
         let settings = Self {
-            endpoints: config.endpoints.clone(),
             config: config.clone(),
             within: call_within(config),
         };
@@ -65,14 +63,17 @@ impl Settings {
     /// The same, for one node alone.
     pub(super) fn to(&self, endpoint: &str) -> Self {
         Self {
-            endpoints: vec![endpoint.to_owned()],
-            ..self.clone()
+            config: EtcdConfig {
+                endpoints: vec![endpoint.to_owned()],
+                ..self.config.clone()
+            },
+            ..*self
         }
     }
 
     /// How many nodes there are.
     pub(super) fn count(&self) -> usize {
-        self.endpoints.len()
+        self.config.endpoints.len()
     }
 
     pub(super) fn within(&self) -> Duration {
@@ -132,6 +133,7 @@ impl Connection {
     /// The node in use.
     pub(super) fn endpoint(&self) -> &str {
         self.settings
+            .config
             .endpoints
             .get(self.at)
             .map_or("", String::as_str)
@@ -184,7 +186,7 @@ impl Connection {
     /// Leaves the node in use.
     pub(super) fn next_endpoint(&mut self) {
         self.client = None;
-        self.at = (self.at + 1) % self.settings.endpoints.len().max(1);
+        self.at = (self.at + 1) % self.settings.count().max(1);
     }
 
     fn name_endpoint(&self, fault: Fault) -> Fault {

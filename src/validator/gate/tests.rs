@@ -106,8 +106,15 @@ fn await_that(is: impl Fn() -> bool) {
     await_some(|| is().then_some(()));
 }
 
-/// Answers what the test sends, and hangs until it does. Hangs after a vote while the test holds the lock, and counts that.
-struct Told(Receiver<Kept>, Arc<(Mutex<()>, AtomicU64)>);
+/// What comes after a vote: hangs while the test holds the lock.
+#[derive(Default)]
+struct After {
+    hangs: Mutex<()>,
+    begun: AtomicU64,
+}
+
+/// Answers what the test sends, and hangs until it does.
+struct Told(Receiver<Kept>, Arc<After>);
 
 impl Keeper for Told {
     fn keep(&mut self, _: RecordMark, _: &[u8]) -> Kept {
@@ -117,8 +124,8 @@ impl Keeper for Told {
     }
 
     fn rest(&mut self) {
-        self.1.1.fetch_add(1, Ordering::Relaxed);
-        drop(lock(&self.1.0));
+        self.1.begun.fetch_add(1, Ordering::Relaxed);
+        drop(lock(&self.1.hangs));
     }
 }
 
@@ -128,7 +135,7 @@ struct Lab {
     meter: Arc<Meter>,
     events: events::UnboundedReceiver<GateEvent>,
     kept: Sender<Kept>,
-    after: Arc<(Mutex<()>, AtomicU64)>,
+    after: Arc<After>,
     renamer: Renamer,
     target: PathBuf,
     _dir: TempDir,
@@ -154,7 +161,7 @@ impl Lab {
         };
         let (kept, answers) = channel();
         let voter = VOTER.parse().expect("a key");
-        let after = Arc::<(Mutex<()>, AtomicU64)>::default();
+        let after = Arc::<After>::default();
         let keeper = Box::new(Told(answers, Arc::clone(&after)));
         let gate = Gate::start(listener, voter, hold_max, keeper, reports);
         Self {
@@ -221,11 +228,11 @@ fn a_commit_that_hangs_is_refused_and_seen_as_a_stall_until_it_returns() {
 fn what_comes_after_a_vote_delays_the_next_one_alone_and_no_longer_than_it_may_wait() {
     let mut lab = Lab::voting(HOLD_MAX);
     let after = Arc::clone(&lab.after);
-    let hangs = lock(&after.0);
+    let hangs = lock(&after.hangs);
     lab.kept.send(Kept::Committed).expect("a keeper");
     lab.renamer.begin();
     assert_eq!(lab.renamer.end(), 0, "the vote before it is out");
-    await_that(|| after.1.load(Ordering::Relaxed) == 1);
+    await_that(|| after.begun.load(Ordering::Relaxed) == 1);
     std::fs::copy(&lab.target, lab.target.with_file_name("new")).expect("the next vote");
     lab.renamer.begin();
     assert_eq!(lab.renamer.end(), libc::EIO);
