@@ -266,3 +266,22 @@ fn imports_are_found_in_every_form() {
         ["engine", "config", "ctl", "daemon", "probe"]
     );
 }
+
+/// Nothing that another node says can start a program: what hears it knows no way to.
+#[test]
+fn programs_are_started_by_the_configuration_and_the_command_line_alone() {
+    let starts = [
+        "Command::new(",
+        "execve",
+        "execvp",
+        "posix_spawn",
+        "libc::system",
+    ];
+    let sources = code("src").into_iter();
+    let starting: Vec<PathBuf> = sources
+        .filter(|(_, text)| starts.iter().any(|word| text.contains(word)))
+        .map(|(path, _)| path)
+        .collect();
+    let allowed = ["src/daemon/fence.rs", "src/validator/process.rs"].map(|path| root().join(path));
+    assert_eq!(starting, allowed);
+}

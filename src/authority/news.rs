@@ -67,6 +67,9 @@ pub struct Member {
     /// Last slot of the newest record on its own disk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record_slot: Option<u64>,
+    /// And the word for its kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record_kind: Option<String>,
     /// Its operator wants it to vote.
     #[serde(default)]
     pub asks: bool,

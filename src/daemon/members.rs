@@ -10,7 +10,7 @@ use crate::authority::news::{Member, News, Part};
 use crate::config::PeerConfig;
 use crate::ctl::status::PeerStatus;
 use crate::ctl::time::Timestamp;
-use crate::engine::values::{Millis, NodeName, Role, Term};
+use crate::engine::values::{Millis, NodeName, RecordKind, Role, Term};
 use crate::engine::{AuthorityNews, Input, Observation, PeerFacts};
 
 /// What is known of the others.
@@ -149,7 +149,10 @@ impl Daemon {
     }
 
     fn member_changed(&mut self, node: NodeName, member: Option<Member>) -> Option<u8> {
-        let observed = member.as_ref().map(|member| observation(&node, member));
+        let in_step = self.authority.is_in_step(&node);
+        let observed = member
+            .as_ref()
+            .map(|member| observation(&node, member, in_step));
         let declined = member.as_ref().and_then(|member| {
             Some(Observation::PeerDeclines {
                 node: node.clone(),
@@ -215,7 +218,7 @@ impl Daemon {
             .known
             .iter()
             .filter(|(node, _)| node.0 != self.config.node)
-            .map(|(node, (member, _))| observation(node, member))
+            .map(|(node, (member, _))| observation(node, member, self.authority.is_in_step(node)))
             .collect();
         there
             .into_iter()
@@ -225,6 +228,7 @@ impl Daemon {
     /// Tells the others of this node.
     pub(super) fn tell_members(&self) {
         let (role, asks) = (self.engine.role(), self.engine.asks_for_term());
+        let newest = self.authority.newest_mark();
         self.authority.tell_member(Member {
             role: role.name().to_owned(),
             ready: match role {
@@ -245,7 +249,8 @@ impl Daemon {
             declines: self.engine.why_declined().map(str::to_owned),
             healthy: self.facts.map(|facts| facts.healthy),
             slots_behind: self.facts.and_then(|facts| facts.behind),
-            record_slot: self.authority.newest_mark().map(|mark| mark.slot),
+            record_slot: newest.map(|mark| mark.slot),
+            record_kind: newest.map(|mark| mark.kind.name().to_owned()),
             priority: self.config.failover.priority,
             active_term: (role == Role::Active).then(|| self.engine.term().unwrap_or_default().0),
             paused_until_unix_ms: self
@@ -256,15 +261,21 @@ impl Daemon {
     }
 }
 
-fn observation(node: &NodeName, member: &Member) -> Observation {
+/// What a member says of itself, and whether votes wait for it to keep their records.
+fn observation(node: &NodeName, member: &Member, in_step: Option<bool>) -> Observation {
+    let kind = |word: &String| {
+        let mut kinds = RecordKind::ALL.into_iter();
+        kinds.find(|kind| kind.name() == word)
+    };
     Observation::Peer(PeerFacts {
         node: node.clone(),
-        ready: if member.ready {
-            Ok(())
-        } else {
-            Err(unready(member))
+        ready: match (member.ready, in_step) {
+            (false, _) => Err(unready(member)),
+            (true, Some(false)) => Err("has not got the newest record yet".into()),
+            (true, _) => Ok(()),
         },
         priority: member.priority,
+        record: member.record_kind.as_ref().and_then(kind),
         active_term: member.active_term.map(Term),
         asks: member.asks,
         relieves: member.relieves,
@@ -316,6 +327,7 @@ mod tests {
         assert_eq!(rank("c", 5), 1);
         assert_eq!(rank("z", 9), 0);
     }
+
     #[test]
     fn one_that_is_about_to_take_the_term_still_goes_first() {
         let mut members = Members::default();
@@ -327,5 +339,23 @@ mod tests {
             .known
             .insert(NodeName("b".into()), (taking, Millis(0)));
         assert_eq!(members.rank(&NodeName("c".into()), 0), 1);
+    }
+
+    #[test]
+    fn one_that_votes_do_not_wait_for_is_not_ready() {
+        let member = Member {
+            ready: true,
+            record_kind: Some("vote-history".into()),
+            ..Member::default()
+        };
+        let facts = |in_step| match observation(&NodeName("b".into()), &member, in_step) {
+            Observation::Peer(facts) => facts,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(facts(None).ready, Ok(()), "no node keeps records");
+        assert_eq!(facts(Some(true)).ready, Ok(()));
+        let why = "has not got the newest record yet";
+        assert_eq!(facts(Some(false)).ready, Err(why.into()));
+        assert_eq!(facts(None).record, Some(RecordKind::VoteHistory));
     }
 }

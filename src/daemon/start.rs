@@ -108,7 +108,10 @@ fn prepare(args: &RunArgs) -> Result<(Daemon, Inbox, Guards), AnyError> {
     let config = loaded.config;
     process::become_subreaper()?;
     for shortfall in limits::raise() {
-        tracing::warn!("limits: {shortfall}");
+        let text = shortfall.to_string();
+        if !findings.0.iter().any(|finding| finding.text == text) {
+            tracing::warn!("limits: {text}");
+        }
     }
     make_state_dir(&config.state_dir)?;
     let state_lock = lock_state_dir(&config.state_dir)?;

@@ -173,6 +173,8 @@ pub struct PeerFacts {
     pub ready: Result<(), String>,
     /// Higher goes first.
     pub priority: u32,
+    /// What its newest record is; `None`: it has none, or does not say.
+    pub record: Option<RecordKind>,
     /// The term it votes under.
     pub active_term: Option<Term>,
     /// Its operator wants it to vote.

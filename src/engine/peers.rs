@@ -4,7 +4,7 @@ use super::Engine;
 use super::input::PeerFacts;
 use super::state::PeerView;
 use super::table::Cause;
-use super::values::{Millis, NodeName};
+use super::values::{Millis, NodeName, RecordKind};
 
 impl Engine {
     /// A peer's word, as of now.
@@ -13,6 +13,7 @@ impl Engine {
             node,
             ready,
             priority,
+            record,
             active_term,
             asks,
             relieves,
@@ -21,6 +22,7 @@ impl Engine {
             at: now,
             ready,
             priority,
+            record,
             active_term,
         };
         self.absent.remove(&node);
@@ -90,6 +92,19 @@ impl Engine {
         if silent_ms > self.setup.timing.stale_ms {
             return Some(format!("has said nothing for {} s", silent_ms / 1000));
         }
-        view.ready.clone().err()
+        view.ready
+            .clone()
+            .err()
+            .or_else(|| self.other_kind(view.record?))
+    }
+
+    /// A chain moves from towers to vote histories once. A node whose newest record is from the other side of that move lacks
+    /// what this one's validator votes by.
+    fn other_kind(&self, theirs: RecordKind) -> Option<String> {
+        let ours = self.gate.facts.last?.kind;
+        (theirs != ours).then(|| {
+            let (theirs, ours) = (theirs.name(), ours.name());
+            format!("has a {theirs} as its newest record, and this node a {ours}: it has not got this one's yet")
+        })
     }
 }

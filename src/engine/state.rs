@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use super::input::{Exit, GateFacts};
 use super::table::Transition;
-use super::values::{Identity, Millis, NodeName, PromoteFlags, RecordMark, RequestId, Role, Term};
+use super::values::{
+    Identity, Millis, NodeName, PromoteFlags, RecordKind, RecordMark, RequestId, Role, Term,
+};
 
 /// A role with what is under way in it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -314,6 +316,7 @@ pub(super) struct PeerView {
     pub(super) at: Millis,
     pub(super) ready: Result<(), String>,
     pub(super) priority: u32,
+    pub(super) record: Option<RecordKind>,
     pub(super) active_term: Option<Term>,
 }
 

@@ -75,6 +75,8 @@ pub enum RecordKind {
 }
 
 impl RecordKind {
+    pub const ALL: [Self; 2] = [Self::Tower, Self::VoteHistory];
+
     /// The word for it in output and in stored forms.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -3,6 +3,7 @@
 use crate::lab::{Lab, SOON_MS, said};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
+use testkit::keys;
 use testkit::stand_in::{Protocol, until};
 
 fn leads_to(lab: &Lab) -> String {
@@ -135,7 +136,7 @@ fn no_secret_key_is_in_a_log_or_on_a_command_line() {
     lab.chain.demoted(&lab.identity, Some("a"));
     let secrets: Vec<(String, String)> = ["staked.json", "unstaked.json"]
         .into_iter()
-        .flat_map(|name| shapes(&lab, name))
+        .flat_map(|name| keys::shapes_of_secret(&lab.path(name)))
         .collect();
     let mut places: Vec<PathBuf> = vec![lab.log_path()];
     let processes = [lab.supervisor(), lab.await_child()];
@@ -157,43 +158,4 @@ fn no_secret_key_is_in_a_log_or_on_a_command_line() {
         }
     }
     lab.end();
-}
-
-/// The first bytes of a secret key, in every shape that a program may print them in.
-fn shapes(lab: &Lab, name: &str) -> Vec<(String, String)> {
-    let text = std::fs::read_to_string(lab.path(name)).expect("the key");
-    let key: Vec<u8> = serde_json::from_str(&text).expect("64 numbers");
-    let (seed, start) = (&key[..32], &key[..8]);
-    let list = |separator: &str| {
-        start
-            .iter()
-            .map(u8::to_string)
-            .collect::<Vec<_>>()
-            .join(separator)
-    };
-    let hex = |separator: &str| {
-        let bytes = start.iter().map(|byte| format!("{byte:02x}"));
-        bytes.collect::<Vec<_>>().join(separator)
-    };
-    let bytes = String::from_utf8_lossy(start).into_owned();
-    let shapes = [
-        ("a list", list(",")),
-        ("a spaced list", list(", ")),
-        ("hex", hex("")),
-        ("a list in hex", hex(", 0x")),
-        // The last digits depend on what follows.
-        (
-            "base58 of the key",
-            bs58::encode(&key).into_string()[..16].to_owned(),
-        ),
-        (
-            "base58 of the seed",
-            bs58::encode(seed).into_string()[..16].to_owned(),
-        ),
-        ("the bytes themselves", bytes),
-    ];
-    shapes
-        .into_iter()
-        .map(|(what, text)| (format!("{name} as {what}"), text))
-        .collect()
 }

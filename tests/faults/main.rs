@@ -22,6 +22,7 @@ mod peer;
 mod processes;
 mod rolling;
 mod scene;
+mod seen;
 mod silence;
 mod small_disk;
 mod steps;

@@ -3,6 +3,7 @@
 use crate::SOON_MS;
 use crate::lab::BACK_WITHIN_MS;
 use crate::pair::Pair;
+use std::process::Stdio;
 use testkit::node::said;
 use testkit::stand_in::{Protocol, until};
 use testkit::wire::now_us;
@@ -54,6 +55,36 @@ fn a_rolling_restart_stops_where_the_other_validator_does_not_come_back() {
 }
 
 #[test]
+fn a_rolling_restart_is_stopped_by_a_node_that_is_parked_on_the_way() {
+    let pair = Pair::voting(Protocol::Tower, false, "");
+    // Long enough for an operator, who has a reason to keep it from voting.
+    let slow = [("start_ms", "3000")];
+    pair.node("b").stand_in.faults(&slow).expect("a fault");
+    let mut command = pair.node("a").ctl_command(&["restart", "--rolling"]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let client = command.spawn().expect("supervisor ctl");
+    let restarts = || pair.node("b").role().as_deref() == Some("starting");
+    assert!(until(SOON_MS, restarts), "b is not restarted");
+    let _ = pair.node("b").ctl(&["demote", "--no-wait"]);
+    let output = client.wait_with_output().expect("an end");
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    for part in ["a node was parked", "stopped at step 4 of 4; 0 more"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    pair.await_votes_of("a", 5, SOON_MS);
+    // Nor does it begin with one.
+    let output = pair.node("a").ctl(&["restart", "--rolling"]);
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(
+        text.contains("one has to vote, and the other to stand by"),
+        "{text}"
+    );
+    pair.end();
+}
+
+#[test]
 fn a_drill_shows_both_parts_and_moves_nothing() {
     let pair = Pair::voting(Protocol::Tower, false, "");
     let validators = ["a", "b"].map(|name| pair.node(name).validator());
@@ -79,6 +110,17 @@ fn a_drill_shows_both_parts_and_moves_nothing() {
             "a handover would go through; about ",
         ] {
             assert!(text.contains(part), "{part}: {text}");
+        }
+        for node in ["a  ", "b  "] {
+            let steps = text.lines().filter(|line| line.starts_with(node));
+            let timed = |line: &str| {
+                let mut words = line.split_whitespace().rev();
+                let unit = words.next();
+                let took: Option<f64> = words.next().and_then(|word| word.parse().ok());
+                unit == Some("ms") && took.is_some_and(|ms| ms > 0.0)
+            };
+            let untimed: Vec<&str> = steps.clone().filter(|line| !timed(line)).collect();
+            assert_eq!((steps.count(), &untimed[..]), (4, &[][..]), "{text}");
         }
         println!("{text}");
     }

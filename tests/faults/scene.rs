@@ -140,7 +140,9 @@ impl Scene {
             .status()
             .map(|status| status["peers"].clone());
         let mut peers = peers.iter().flat_map(|peers| peers.as_array()).flatten();
-        peers.any(|peer| peer["node"] == other && peer["role"] == "standby")
+        peers.any(|peer| {
+            peer["node"] == other && peer["role"] == "standby" && peer["in_step"] != false
+        })
     }
 
     /// Waits until each knows the other one, and the one that does not vote could at once.
@@ -154,7 +156,8 @@ impl Scene {
                 let status = self.node(name).status()?;
                 status["peers"].as_array()?.iter().find_map(|peer| {
                     let role = peer["role"].as_str()?;
-                    (peer["node"] == other).then(|| role.to_owned())
+                    let is_ready = !votes || peer["in_step"] != false;
+                    (peer["node"] == other && is_ready).then(|| role.to_owned())
                 })
             };
             let known = until(SOON_MS, || role().as_deref() == Some(wanted));

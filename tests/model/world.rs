@@ -352,6 +352,7 @@ fn peer(node: usize) -> Input {
         node: name(node),
         ready: Ok(()),
         priority: 0,
+        record: None,
         active_term: None,
         asks: false,
         relieves: false,

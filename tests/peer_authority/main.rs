@@ -10,3 +10,4 @@ mod protocol;
 mod replay;
 mod revoked;
 mod rogue;
+mod secrets;

@@ -11,7 +11,7 @@ use crate::rogue::{
 use serde_json::json;
 use testkit::stand_in::until;
 use validator_supervisor::authority::{CommitError, Fault};
-use validator_supervisor::engine::values::Term;
+use validator_supervisor::engine::values::{NodeName, Term};
 
 /// For what is not to be granted.
 const SHORT: Duration = Duration::from_millis(500);
@@ -243,4 +243,23 @@ fn a_term_that_no_node_can_have_reached_ends_the_link() {
         assert!(a.is_closed());
         assert_eq!(b.newest(), Some(1));
     }
+}
+
+#[test]
+fn who_chooses_a_successor_hears_when_a_node_gets_the_newest_record() {
+    let set = Set::new(&["a", "b"]);
+    let b = set.start("b");
+    let mut a = Rogue::meets(&set, "a", "b");
+    let (term, _) = acquires_from(&b, &mut a);
+    drop(a);
+    b.settles(term, 1).expect("a commit alone");
+    b.forget();
+    let mut a = Rogue::meets(&set, "a", "b");
+    b.hears_from("a");
+    let is_in_step = || b.authority.is_in_step(&NodeName("a".into()));
+    assert_eq!(is_in_step(), Some(false), "it has said that it has none");
+    b.forget();
+    a.sends(&framed(KEPT, &json!({ "term": term.0, "seq": 1 })));
+    b.hears_from("a");
+    assert_eq!(is_in_step(), Some(true));
 }

@@ -42,6 +42,8 @@ pub(crate) type Sent = Vec<u8>;
 pub(crate) struct Rogue {
     line: Arc<Line>,
     incoming: Vec<u8>,
+    /// Every byte that ever came.
+    pub(crate) heard: Vec<u8>,
 }
 
 struct Line {
@@ -82,6 +84,12 @@ impl Rogue {
     /// In the place of `name`, which comes before `target`, calls that one, and says who it is.
     #[track_caller]
     pub(crate) fn meets(set: &Set, name: &str, target: &str) -> Self {
+        Self::meets_as(set, name, target, &bs58::encode(IDENTITY).into_string())
+    }
+
+    /// The same for another staked identity (address).
+    #[track_caller]
+    pub(crate) fn meets_as(set: &Set, name: &str, target: &str, identity: &str) -> Self {
         let mut met = None;
         let came = until(SOON_MS, || {
             let config = set.config(name);
@@ -90,7 +98,7 @@ impl Rogue {
                 Ok(rogue) => rogue,
                 Err(_) => return false,
             };
-            rogue.introduces(name);
+            rogue.sends(&hello(name, identity));
             let known = rogue.awaits(HELLO, 1_000).is_some();
             met = known.then_some(rogue);
             known
@@ -140,11 +148,12 @@ impl Rogue {
         Ok(Self {
             line,
             incoming: Vec::new(),
+            heard: Vec::new(),
         })
     }
 
     pub(crate) fn introduces(&mut self, name: &str) {
-        self.sends(&hello(name));
+        self.sends(&hello(name, &bs58::encode(IDENTITY).into_string()));
     }
 
     /// How many bytes came that no message was made of.
@@ -228,20 +237,25 @@ impl Rogue {
             Ok(0) => false,
             Ok(count) => {
                 self.incoming.extend_from_slice(&bytes[..count]);
+                self.heard.extend_from_slice(&bytes[..count]);
                 true
             }
             Err(error) => matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
         }
     }
 
-    /// A whole message; a record is not looked into.
-    fn next(&mut self) -> Option<(u8, Value)> {
+    /// A whole message; of a record just where it stands.
+    pub(crate) fn next(&mut self) -> Option<(u8, Value)> {
         let head = self.incoming.first_chunk::<4>()?;
         let end = 4 + u32::from_be_bytes(*head) as usize;
         let body = self.incoming.get(4..end)?.to_vec();
         self.incoming.drain(..end);
         let (kind, payload) = body.split_first()?;
-        Some((*kind, serde_json::from_slice(payload).unwrap_or_default()))
+        let words = serde_json::from_slice(payload).or_else(|_| {
+            stored::read_record(payload)
+                .map(|record| json!({ "term": record.mark.term.0, "seq": record.mark.seq }))
+        });
+        Some((*kind, words.unwrap_or_default()))
     }
 
     /// About so many bytes that are not read fit into this end of the connection from here on.
@@ -267,8 +281,7 @@ fn framed_bytes(kind: u8, payload: &[u8]) -> Sent {
     [&len.to_be_bytes()[..], &[kind], payload].concat()
 }
 
-fn hello(name: &str) -> Sent {
-    let identity = bs58::encode(IDENTITY).into_string();
+fn hello(name: &str, identity: &str) -> Sent {
     framed(
         HELLO,
         &json!({ "version": 1, "node": name, "identity": identity, "record": null }),
@@ -286,6 +299,11 @@ pub(crate) fn state(claim: &Value, hands_over: bool) -> Sent {
         STATE,
         &json!({ "claim": claim, "member": member, "hands_over": hands_over }),
     )
+}
+
+/// As a node says it that has more to say of itself.
+pub(crate) fn state_of(claim: &Value, member: &Value) -> Sent {
+    framed(STATE, &json!({ "claim": claim, "member": member }))
 }
 
 pub(crate) fn promise(term: u64) -> Sent {

@@ -88,6 +88,7 @@ impl World {
                 node: self.name(other),
                 ready: if ready { Ok(()) } else { Err(role.to_string()) },
                 priority: 0,
+                record: None,
                 active_term: sup.engine.term().filter(|_| role == Role::Active),
                 asks,
                 relieves: sup.engine.relieves(),

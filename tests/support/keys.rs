@@ -46,6 +46,38 @@ pub fn read(path: &Path) -> Result<SigningKey, String> {
     from_bytes(&bytes)
 }
 
+/// The first bytes of the secret in a keypair file, in every shape that a program may print them in, each with a name for it.
+///
+/// # Panics
+/// It is no keypair file.
+#[must_use]
+pub fn shapes_of_secret(path: &Path) -> Vec<(String, String)> {
+    let key = read(path).expect("a keypair").to_keypair_bytes();
+    let (seed, start) = (&key[..32], &key[..8]);
+    let joined = |separator: &str, word: fn(&u8) -> String| {
+        let words: Vec<String> = start.iter().map(word).collect();
+        words.join(separator)
+    };
+    // The last digits depend on what follows.
+    let base58 = |bytes: &[u8]| bs58::encode(bytes).into_string()[..16].to_owned();
+    let hex = |byte: &u8| format!("{byte:02x}");
+    let shapes = [
+        ("a list", joined(",", u8::to_string)),
+        ("a spaced list", joined(", ", u8::to_string)),
+        ("hex", joined("", hex)),
+        ("a list in hex", joined(", 0x", hex)),
+        ("base58 of the key", base58(&key)),
+        ("base58 of the seed", base58(seed)),
+        (
+            "the bytes themselves",
+            String::from_utf8_lossy(start).into_owned(),
+        ),
+    ];
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let named = shapes.map(|(what, text)| (format!("{name} as {what}"), text));
+    named.to_vec()
+}
+
 /// # Errors
 /// Not 64 bytes, or the halves do not belong together.
 pub fn from_bytes(bytes: &[u8]) -> Result<SigningKey, String> {

@@ -86,7 +86,7 @@ impl Node {
         }
         other.record = hello.record;
         other.due = due;
-        other.in_step.set(due <= hello.record);
+        self.put_in_step(from, other, due <= hello.record);
         other.claim = None;
         self.well(&mut state, Part::Link(from.clone()));
         self.has_changed();
@@ -269,7 +269,7 @@ impl Node {
         if let Some(other) = state.others.get_mut(from) {
             other.record = other.record.max(Some(place));
             if other.link.is_some() && other.due <= other.record {
-                other.in_step.set(true);
+                self.put_in_step(from, other, true);
             }
         }
     }

@@ -91,7 +91,11 @@ impl Flag {
     }
 
     pub(super) fn set(&self, value: bool) {
-        self.0.store(value, Ordering::Relaxed);
+        self.swap(value);
+    }
+
+    fn swap(&self, value: bool) -> bool {
+        self.0.swap(value, Ordering::Relaxed)
     }
 }
 
@@ -234,6 +238,17 @@ impl Node {
         }
         let mut others = state.others.values();
         others.all(Other::is_there).then_some(None)
+    }
+
+    /// From here on votes wait for another node, or no longer. Who chooses a successor hears of it with that node's own word.
+    pub(super) fn put_in_step(&self, name: &NodeName, other: &Other, is_in_step: bool) {
+        let was = other.in_step.swap(is_in_step);
+        if was != is_in_step && other.member.is_some() {
+            self.tell(News::Member {
+                node: name.clone(),
+                member: other.member.clone(),
+            });
+        }
     }
 
     pub(super) fn tell(&self, news: News) {

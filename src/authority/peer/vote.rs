@@ -80,7 +80,7 @@ impl Node {
                     );
                     link.close();
                     if let Some(other) = state.others.get_mut(&name) {
-                        other.in_step.set(false);
+                        self.put_in_step(&name, other, false);
                     }
                 }
                 continue;

@@ -108,9 +108,7 @@ fn is_within(dir: &Path, above: &Path) -> bool {
 /// The ledger of another validator shows by its vote records.
 fn foreign_records(paths: &ValidatorPaths, keys: &Keys) -> Option<String> {
     let ours = [keys.staked.pubkey(), keys.unstaked.pubkey()];
-    let names = |identity: &Pubkey| {
-        [RecordKind::Tower, RecordKind::VoteHistory].map(|kind| record::file_name(kind, identity))
-    };
+    let names = |identity: &Pubkey| RecordKind::ALL.map(|kind| record::file_name(kind, identity));
     let own_names: Vec<String> = ours.iter().flat_map(names).collect();
     let mut foreign = None;
     for entry in std::fs::read_dir(&paths.tower).ok()?.flatten() {

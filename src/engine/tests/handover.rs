@@ -2,17 +2,17 @@
 
 use super::*;
 
-const AT_ONCE: Command = Command::Handover {
+pub(super) const AT_ONCE: Command = Command::Handover {
     to: None,
     at_once: true,
 };
-const IN_TIME: Command = Command::Handover {
+pub(super) const IN_TIME: Command = Command::Handover {
     to: None,
     at_once: false,
 };
 
 /// It votes, `b` stands by, and the term is far from its end.
-fn voter() -> Rig {
+pub(super) fn voter() -> Rig {
     let mut rig = Rig::active(false);
     rig.lease(7, 900_000);
     rig.peer("b", true);
@@ -26,7 +26,7 @@ pub(super) fn leads(rig: &mut Rig, in_slots: u64) -> Vec<String> {
 }
 
 /// From the first step to the term's passing.
-fn passes(rig: &mut Rig) {
+pub(super) fn passes(rig: &mut Rig) {
     for _ in 0..3 {
         rig.done();
     }

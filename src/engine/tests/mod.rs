@@ -11,6 +11,7 @@ mod promoting;
 mod relieving;
 mod starting;
 mod stopping;
+mod successor;
 mod troubles;
 mod walk;
 mod wish;
@@ -277,6 +278,7 @@ pub(super) fn peer(node: &str, ready: bool) -> PeerFacts {
             Err("is catching-up".into())
         },
         priority: 100,
+        record: None,
         active_term: None,
         asks: false,
         relieves: false,

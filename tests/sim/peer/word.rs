@@ -91,6 +91,7 @@ impl World {
             node: self.name(other),
             ready: if ready { Ok(()) } else { Err(role.to_string()) },
             priority: 0,
+            record: None,
             active_term,
             asks,
             relieves: false,
