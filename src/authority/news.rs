@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::AuthorityNews;
-use crate::engine::values::{Millis, NodeName};
+use crate::engine::values::{Millis, NodeName, RecordKind};
 
 /// What an authority with other nodes tells without being asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,9 +67,13 @@ pub struct Member {
     /// Last slot of the newest record on its own disk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record_slot: Option<u64>,
-    /// And the word for its kind.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub record_kind: Option<String>,
+    /// And what that record is; none, too, for a kind that only a newer supervisor knows.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "record_kind_name"
+    )]
+    pub record_kind: Option<RecordKind>,
     /// Its operator wants it to vote.
     #[serde(default)]
     pub asks: bool,
@@ -100,6 +104,28 @@ pub struct Member {
     /// It decides nothing by itself until then, in milliseconds of Unix time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused_until_unix_ms: Option<u64>,
+}
+
+/// [`RecordKind`] as the word that status and logs use for it.
+mod record_kind_name {
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+
+    use crate::engine::values::RecordKind;
+
+    pub(super) fn serialize<S: Serializer>(
+        kind: &Option<RecordKind>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        kind.map(RecordKind::name).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<RecordKind>, D::Error> {
+        let name = Option::<String>::deserialize(from)?;
+        let mut kinds = RecordKind::ALL.into_iter();
+        Ok(kinds.find(|kind| Some(kind.name()) == name.as_deref()))
+    }
 }
 
 impl Member {

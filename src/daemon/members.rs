@@ -10,7 +10,7 @@ use crate::authority::news::{Member, News, Part};
 use crate::config::PeerConfig;
 use crate::ctl::status::PeerStatus;
 use crate::ctl::time::Timestamp;
-use crate::engine::values::{Millis, NodeName, RecordKind, Role, Term};
+use crate::engine::values::{Millis, NodeName, Role, Term};
 use crate::engine::{AuthorityNews, Input, Observation, PeerFacts};
 
 /// What is known of the others.
@@ -250,7 +250,7 @@ impl Daemon {
             healthy: self.facts.map(|facts| facts.healthy),
             slots_behind: self.facts.and_then(|facts| facts.behind),
             record_slot: newest.map(|mark| mark.slot),
-            record_kind: newest.map(|mark| mark.kind.name().to_owned()),
+            record_kind: newest.map(|mark| mark.kind),
             priority: self.config.failover.priority,
             active_term: (role == Role::Active).then(|| self.engine.term().unwrap_or_default().0),
             paused_until_unix_ms: self
@@ -263,10 +263,6 @@ impl Daemon {
 
 /// What a member says of itself, and whether votes wait for it to keep their records.
 fn observation(node: &NodeName, member: &Member, in_step: Option<bool>) -> Observation {
-    let kind = |word: &String| {
-        let mut kinds = RecordKind::ALL.into_iter();
-        kinds.find(|kind| kind.name() == word)
-    };
     Observation::Peer(PeerFacts {
         node: node.clone(),
         ready: match (member.ready, in_step) {
@@ -275,7 +271,7 @@ fn observation(node: &NodeName, member: &Member, in_step: Option<bool>) -> Obser
             (true, _) => Ok(()),
         },
         priority: member.priority,
-        record: member.record_kind.as_ref().and_then(kind),
+        record: member.record_kind,
         active_term: member.active_term.map(Term),
         asks: member.asks,
         relieves: member.relieves,
@@ -302,6 +298,7 @@ fn unready(member: &Member) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::values::RecordKind;
 
     #[test]
     fn the_ready_ones_with_a_higher_priority_or_an_earlier_name_go_first() {
@@ -345,7 +342,7 @@ mod tests {
     fn one_that_votes_do_not_wait_for_is_not_ready() {
         let member = Member {
             ready: true,
-            record_kind: Some("vote-history".into()),
+            record_kind: Some(RecordKind::VoteHistory),
             ..Member::default()
         };
         let facts = |in_step| match observation(&NodeName("b".into()), &member, in_step) {

@@ -64,6 +64,7 @@ pub fn read_and_write_form(form: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::values::RecordKind;
     use proptest::prelude::*;
 
     proptest! {
@@ -85,8 +86,24 @@ mod tests {
 
     #[test]
     fn a_member_of_a_newer_program_with_more_to_say_is_understood() {
-        let json = br#"{"role":"standby","ready":true,"colour":"blue"}"#;
+        let json = br#"{"role":"standby","ready":true,"record_kind":"scroll","colour":"blue"}"#;
         let member = Member::read(&stored::frame(MEMBER_MAGIC, json));
-        assert_eq!(member.map(|member| member.ready), Ok(true));
+        let expected = Member {
+            role: "standby".into(),
+            ready: true,
+            ..Member::default()
+        };
+        assert_eq!(member, Ok(expected));
+    }
+
+    #[test]
+    fn a_member_says_of_which_kind_its_record_is() {
+        for kind in RecordKind::ALL.map(Some).into_iter().chain([None]) {
+            let member = Member {
+                record_kind: kind,
+                ..Member::default()
+            };
+            assert_eq!(Member::read(&member.form()), Ok(member));
+        }
     }
 }
