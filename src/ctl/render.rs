@@ -6,6 +6,7 @@
 mod explain;
 mod history;
 mod problems;
+mod side_by_side;
 mod status;
 mod style;
 mod units;

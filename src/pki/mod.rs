@@ -47,6 +47,8 @@ pub enum PkiError {
         path: PathBuf,
         source: std::io::Error,
     },
+    #[error("no authority is in {}: `supervisor pki init --dir {}` makes one, once for all nodes", dir.display(), dir.display())]
+    NoAuthority { dir: PathBuf },
     #[error("{} is no certificate, key or list that was made here: {why}", path.display())]
     Content { path: PathBuf, why: String },
     #[error("{} has mode {mode:04o}, so others can read it and sign for any node: `chmod 600 {}`", path.display(), path.display())]
@@ -109,7 +111,7 @@ pub fn add(
         (true, false) => return Err(PkiError::NoHost(node.to_owned())),
     };
     if !renew {
-        files.expect_none("`supervisor pki add --renew` replaces it")?;
+        files.expect_none("`supervisor pki add NODE --renew` replaces it")?;
     }
     let issuer = issuer(dir)?;
     let key = KeyPair::generate()?;
@@ -137,6 +139,11 @@ fn expect_name(node: &str) -> Result<(), PkiError> {
 
 fn issuer(dir: &Path) -> Result<Issuer<'static, KeyPair>, PkiError> {
     let files = Files::of(dir, CA);
+    if !files.key.exists() && !files.certificate.exists() {
+        return Err(PkiError::NoAuthority {
+            dir: dir.to_owned(),
+        });
+    }
     files.expect_private_key()?;
     let (certificate, key) = (files::read(&files.certificate)?, files::read(&files.key)?);
     let key = KeyPair::from_pem(&key).map_err(|error| PkiError::Content {

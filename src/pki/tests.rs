@@ -158,7 +158,7 @@ fn an_authority_that_is_missing_exposed_or_torn_is_named() -> Tried {
     let here = hosts(&["10.0.0.1"]);
     refused(
         add(empty.path(), "a", &here, false),
-        &["ca-key.pem", "No such file"],
+        &["no authority is in ", "supervisor pki init --dir "],
     );
     let (dir, other) = (authority()?, authority()?);
     let key = dir.path().join("ca-key.pem");
@@ -175,6 +175,11 @@ fn an_authority_that_is_missing_exposed_or_torn_is_named() -> Tried {
     );
     std::fs::write(&key, "garbage")?;
     refused(add(dir.path(), "a", &here, false), &["ca-key.pem"]);
+    std::fs::remove_file(&key)?;
+    refused(
+        add(dir.path(), "a", &here, false),
+        &["ca-key.pem", "No such file"],
+    );
     Ok(())
 }
 

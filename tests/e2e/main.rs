@@ -18,6 +18,7 @@ mod life;
 mod limits;
 mod machine;
 mod metrics;
+mod pki;
 mod probes;
 mod restored;
 mod script;

@@ -92,7 +92,7 @@ fn a_killed_supervisor_gives_its_term_up_when_it_is_started_again() {
         pair.nothing_can_be_committed();
         pair.expect_silence_for(2_000);
         let text = pair.node("b").must(&["status"]);
-        assert!(text.contains("a unreachable · last seen "), "{text}");
+        assert!(text.contains("peer a is unreachable, last seen "), "{text}");
         pair.chain.promoted(&pair.identity, "b");
         let from_us = now_us();
         pair.node_mut("a").start();

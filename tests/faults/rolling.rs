@@ -58,7 +58,7 @@ fn a_rolling_restart_stops_where_the_other_validator_does_not_come_back() {
 fn a_rolling_restart_is_stopped_by_a_node_that_is_parked_on_the_way() {
     let pair = Pair::voting(Protocol::Tower, false, "");
     // Long enough for an operator, who has a reason to keep it from voting.
-    let slow = [("start_ms", "3000")];
+    let slow = [("start_ms", "8000")];
     pair.node("b").stand_in.faults(&slow).expect("a fault");
     let mut command = pair.node("a").ctl_command(&["restart", "--rolling"]);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -117,7 +117,7 @@ fn a_drill_shows_both_parts_and_moves_nothing() {
                 let mut words = line.split_whitespace().rev();
                 let unit = words.next();
                 let took: Option<f64> = words.next().and_then(|word| word.parse().ok());
-                unit == Some("ms") && took.is_some_and(|ms| ms > 0.0)
+                unit == Some("ms") && took.is_some()
             };
             let untimed: Vec<&str> = steps.clone().filter(|line| !timed(line)).collect();
             assert_eq!((steps.count(), &untimed[..]), (4, &[][..]), "{text}");

@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::node::{Node, SOON_MS, Set, acquired, mark};
-use crate::rogue::{COMMIT, KEPT, Rogue, STATE, claim, framed, state};
+use crate::rogue::{COMMIT, KEPT, Rogue, STATE, claim, framed, state, state_of};
 use serde_json::json;
 use testkit::stand_in::until;
+use validator_supervisor::authority::news::News;
 use validator_supervisor::engine::values::Term;
 
 const VOTES: u64 = 20;
@@ -160,4 +161,64 @@ fn a_message_without_end_is_cut_off() {
     b.hears_of_trouble("it speaks nonsense");
     assert!(a.is_closed());
     votes_go_on(&b, &c, term);
+}
+
+/// Whoever reads what is told is slower than the link.
+#[test]
+fn a_node_that_has_something_new_to_say_without_end_is_passed_on_by_rations() {
+    let set = Set::new(&["a", "b", "c"]);
+    let (mut a, b, c, term) = three(&set);
+    let held = claim(term.0, Some("b"), false, None);
+    let behind = |slots: u64| {
+        let member = json!({ "role": "standby", "ready": true, "slots_behind": slots });
+        state_of(&held, &member)
+    };
+    let kept = framed(KEPT, &json!({ "term": term.0, "seq": VOTES }));
+    let before = b.times_told_of_others();
+    let told = || (b.times_told_of_others() - before) as u64;
+    let ends = AtomicBool::new(false);
+    let began = Instant::now();
+    let said = std::thread::scope(|scope| {
+        let ending = Ending(&ends);
+        let flood = scope.spawn(|| {
+            let mut said = 0;
+            while !ends.load(Ordering::Acquire) {
+                said += 1;
+                a.sends(&behind(said));
+                a.sends(&kept);
+            }
+            said
+        });
+        votes_go_on(&b, &c, term);
+        assert!(until(SOON_MS, || told() > 60), "nothing is passed on");
+        drop(ending);
+        flood.join().expect("a flood")
+    });
+    let (told, took) = (told(), began.elapsed());
+    let ration = 50 + took.as_millis() as u64 / 20 + 1;
+    println!("{said} said, {told} passed on in {took:.1?}");
+    assert!(told <= ration, "{told} of {said} were passed on");
+    assert!(said > 2 * told, "no flood: {said}");
+    a.says(&behind(said + 1));
+    let last = |news: &News| match news {
+        News::Member {
+            member: Some(member),
+            ..
+        } => member.slots_behind == Some(said + 1),
+        _ => false,
+    };
+    b.hears("the last word", last);
+}
+
+#[test]
+fn a_node_that_talks_on_after_its_last_word_costs_no_vote() {
+    let set = Set::new(&["a", "b", "c"]);
+    let (mut a, b, c, term) = three(&set);
+    a.talks_on_after_its_end(64 << 10);
+    let authority = Arc::clone(&b.authority);
+    let vote = std::thread::spawn(move || authority.commit(mark(term, 1), b"record 1"));
+    let is_out = until(SOON_MS, || vote.is_finished());
+    assert!(is_out, "the vote waits without end");
+    vote.join().expect("the vote").expect("a commit");
+    c.comes_to(1);
 }

@@ -132,6 +132,7 @@ pub(crate) struct Node {
     pub(crate) authority: Arc<Peer>,
     ears: Ears,
     passed: Arc<AtomicUsize>,
+    words: Arc<AtomicUsize>,
 }
 
 impl Deref for Node {
@@ -151,13 +152,21 @@ impl Node {
     ) -> Result<Self, StartError> {
         let (ears, tell) = Ears::new();
         let passed = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&passed);
+        let words = Arc::new(AtomicUsize::new(0));
+        let counts = [&passed, &words].map(Arc::clone);
         let surroundings = Surroundings {
             clock: || Millis(0),
             state_dir: state_dir.to_owned(),
             tell: Box::new(move |news| {
-                if matches!(news, News::Term(AuthorityNews::Passed { .. })) {
-                    count.fetch_add(1, Ordering::Relaxed);
+                let [passed, words] = &counts;
+                match news {
+                    News::Term(AuthorityNews::Passed { .. }) => {
+                        passed.fetch_add(1, Ordering::Relaxed);
+                    }
+                    News::Member { .. } => {
+                        words.fetch_add(1, Ordering::Relaxed);
+                    }
+                    _ => {}
                 }
                 tell(news);
             }),
@@ -174,12 +183,18 @@ impl Node {
             authority,
             ears,
             passed,
+            words,
         })
     }
 
     /// How often it was handed a term.
     pub(crate) fn times_passed(&self) -> usize {
         self.passed.load(Ordering::Relaxed)
+    }
+
+    /// How often it was told something of another node.
+    pub(crate) fn times_told_of_others(&self) -> usize {
+        self.words.load(Ordering::Relaxed)
     }
 
     #[track_caller]

@@ -263,3 +263,24 @@ fn who_chooses_a_successor_hears_when_a_node_gets_the_newest_record() {
     b.hears_from("a");
     assert_eq!(is_in_step(), Some(true));
 }
+
+/// Its disk, and the holder's, are not one any more when the holder is gone in the next moment.
+#[test]
+fn a_node_that_missed_the_newest_vote_is_not_in_step_by_the_record_before_it() {
+    let set = Set::new(&["a", "b"]);
+    let b = set.start("b");
+    let mut a = Rogue::meets(&set, "a", "b");
+    let (term, _) = acquires_from(&b, &mut a);
+    drop(a);
+    b.settles(term, 1).expect("a commit alone");
+    let mut a = Rogue::meets(&set, "a", "b");
+    a.says(&state(&claim(term.0, Some("b"), false, None), false));
+    assert_eq!(a.hears(RECORD), json!({ "term": term.0, "seq": 1 }));
+    b.settles(term, 2).expect("a commit beside it");
+    let is_in_step = || b.authority.is_in_step(&NodeName("a".into()));
+    for (kept, in_step) in [(1, false), (2, true)] {
+        a.sends(&framed(KEPT, &json!({ "term": term.0, "seq": kept })));
+        is_heard(&mut a);
+        assert_eq!(is_in_step(), Some(in_step), "with record {kept}");
+    }
+}

@@ -172,6 +172,19 @@ impl Rogue {
         self.line.word.lock().expect("the word").clear();
     }
 
+    /// Says that nothing follows, and sends more all the same.
+    pub(crate) fn talks_on_after_its_end(&mut self, bytes: usize) {
+        self.falls_silent();
+        let mut tls = self.line.tls.lock().expect("the line");
+        tls.conn.send_close_notify();
+        let mut raw = Vec::new();
+        while tls.conn.wants_write() {
+            tls.conn.write_tls(&mut raw).expect("a buffer");
+        }
+        raw.resize(raw.len() + bytes, 0);
+        tls.sock.write_all(&raw).expect("a connection");
+    }
+
     pub(crate) fn sends(&mut self, message: &Sent) {
         self.line.sends(message);
     }

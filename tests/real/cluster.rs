@@ -242,6 +242,8 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         if std::thread::panicking() {
             print_log_tails(&self.dir.path().join("logs"));
+            let keeps = std::env::var_os("REAL_KEEP").is_some();
+            self.dir.disable_cleanup(keeps);
         }
         self.always_on.clear();
         kill_all_naming(self.dir.path());
@@ -313,8 +315,18 @@ fn print_log_tails(logs: &Path) {
         let text = fs::read(&path).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let lines: Vec<&str> = text.lines().collect();
-        let tail = &lines[lines.len().saturating_sub(LOG_TAIL_LINES)..];
-        eprintln!("== {} (last {} lines)", path.display(), tail.len());
-        tail.iter().for_each(|line| eprintln!("{line}"));
+        // A validator says much more than its supervisor.
+        let own: Vec<&str> = lines
+            .iter()
+            .filter(|line| line.starts_with("20"))
+            .copied()
+            .collect();
+        for (what, lines) in [("lines", lines), ("of a supervisor's own", own)] {
+            let tail = &lines[lines.len().saturating_sub(LOG_TAIL_LINES)..];
+            if !tail.is_empty() {
+                eprintln!("== {} (last {} {what})", path.display(), tail.len());
+            }
+            tail.iter().for_each(|line| eprintln!("{line}"));
+        }
     }
 }

@@ -1,18 +1,21 @@
 //! Planned handovers between two supervised validators, one after the other: slots without a vote of ours from the mute on, and in as
 //! many before it, for a machine at its limit loses slots too.
 
-use std::time::{Duration, Instant};
+use std::os::unix::fs::MetadataExt as _;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::time::{ClockId, clock_gettime};
 use testkit::flight::{Flight, Step, by_name};
 
+use crate::node::Node;
 use crate::pair::{Pair, VOTES_WITHIN, status, votes_of};
-use crate::supervisor::Supervisor;
 
 /// There and as often back. One shows that it works; `HANDOVERS=20` measures it.
 const TIMES: usize = 1;
 /// Slots that are looked at from a handover on, and as many before the next one.
 pub(crate) const WINDOW: u64 = 10;
+/// Between the clock of files and the one that steps are counted on.
+const CLOCK_MS: u64 = 10;
 
 struct Handover {
     /// The last slot before the voter was taken from the validator. The command may have waited long, for leader slots to pass.
@@ -128,17 +131,26 @@ fn hand_over(pair: &mut Pair<'_>) -> Handover {
     let (asked, asked_ms) = (Instant::now(), ms_since_boot());
     pair.active().must(&["handover"]);
     let took = asked.elapsed();
-    let left = |node: &Supervisor<'_>| (votes_of(node), node.node.last_recorded_slot());
-    let votes = left(pair.active());
+    let votes = votes_of(pair.active());
     pair.active = 1 - pair.active;
     let over = pair.score.now().slot;
     pair.chain.wait_for_slot(over + WINDOW, VOTES_WITHIN);
     assert_eq!(status(pair.active())["role"], "active");
-    assert_eq!(left(pair.standby()), votes, "a vote after the handover");
+    assert_eq!(votes_of(pair.standby()), votes, "a vote after the handover");
     let steps = flights.each_mut().map(Flight::steps);
-    let mute = steps[0].iter().find(|step| step.name == "mute");
-    let mute = mute.expect("the step in the flight recorder");
-    let waited = Duration::from_millis(mute.from_ms.saturating_sub(asked_ms));
+    let begun_ms = |name: &str| {
+        let step = steps[0].iter().find(|step| step.name == name);
+        step.expect("the step in the flight recorder").from_ms
+    };
+    // What a move by hand misses: stored after the record was taken to the other node.
+    let stored_ms = stored_ms(&pair.standby().node);
+    let passed_ms = begun_ms("pass the term");
+    assert!(
+        stored_ms <= passed_ms + CLOCK_MS,
+        "a vote stored {} ms after the record was final",
+        stored_ms - passed_ms
+    );
+    let waited = Duration::from_millis(begun_ms("mute").saturating_sub(asked_ms));
     Handover {
         // Of the newest block the vote may not have left yet.
         begun: pair.score.slot_at(asked + waited).saturating_sub(1),
@@ -146,6 +158,16 @@ fn hand_over(pair: &mut Pair<'_>) -> Handover {
         took,
         steps,
     }
+}
+
+/// When this node's validator stored its record last, on the clock of [`ms_since_boot`]: its rename is what changed the file's inode.
+fn stored_ms(node: &Node) -> u64 {
+    let file = node.record_file().expect("a record");
+    let changed = std::fs::metadata(file).expect("the record's file");
+    let changed_ms = changed.ctime() * 1_000 + changed.ctime_nsec() / 1_000_000;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now_ms = now.expect("a time after 1970").as_millis() as u64;
+    ms_since_boot() - now_ms.saturating_sub(changed_ms.cast_unsigned())
 }
 
 /// As the supervisors count it.

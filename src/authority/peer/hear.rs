@@ -110,6 +110,7 @@ impl Node {
         other.in_step.set(false);
         other.claim = None;
         other.member = None;
+        other.told = None;
         state.pact.lost(from, &why.to_string());
         self.trouble(&mut state, Part::Link(from.clone()), why.to_string());
         self.tell(News::Member {
@@ -157,21 +158,23 @@ impl Node {
         let Some(other) = state.others.get_mut(from) else {
             return Ok(());
         };
+        let now = Instant::now();
         other.claim = Some(word.claim.ballot());
-        other.heard_at = Some(Instant::now());
-        let member = Some(word.member);
-        let changed = other.member != member;
-        other.member.clone_from(&member);
-        if changed {
+        other.heard_at = Some(now);
+        other.member = Some(word.member);
+        if other.told != other.member && other.ration.allows(now) {
+            other.told.clone_from(&other.member);
             self.tell(News::Member {
                 node: from.clone(),
-                member,
+                member: other.member.clone(),
             });
         }
-        let ballot = state.pact.ballot();
-        if word.hands_over && ballot.is_of(from) && state.pact.is_entitled() {
+        let (ballot, entitled) = (state.pact.ballot(), state.pact.is_entitled());
+        let term = ballot.term;
+        if word.hands_over && ballot.is_of(from) && entitled && state.passed != Some(term) {
+            state.passed = Some(term);
             self.tell_term(AuthorityNews::Passed {
-                term: ballot.term,
+                term,
                 from: from.clone(),
             });
         }

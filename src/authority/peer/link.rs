@@ -131,7 +131,10 @@ impl Link {
         let tls = &mut outgoing.tls;
         let mut left = &raw[..count];
         while !left.is_empty() {
-            tls.read_tls(&mut left)?;
+            // After the other side's last word it takes no more.
+            if tls.read_tls(&mut left)? == 0 {
+                return Err(LinkError::Closed);
+            }
             let plain = tls.process_new_packets()?.plaintext_bytes_to_read();
             let mut bytes = vec![0; plain];
             tls.reader().read_exact(&mut bytes)?;

@@ -20,6 +20,7 @@ pub mod inspect;
 mod link;
 pub mod message;
 mod node;
+mod ration;
 mod term;
 mod tls;
 mod vote;

@@ -12,13 +12,14 @@ use std::time::{Duration, Instant};
 use super::ballot_file::BallotFile;
 use super::link::{DiskError, Link, LinkError};
 use super::message::{Claim, Message, Place, State};
+use super::ration::Ration;
 use crate::authority::news::{Member, News, Part, Surroundings};
 use crate::authority::record_file::RecordFile;
 use crate::config::PeerConfig;
 use crate::engine::AuthorityNews;
 use crate::engine::ballot::Ballot;
 use crate::engine::pact::{Pact, Presence};
-use crate::engine::values::NodeName;
+use crate::engine::values::{NodeName, Term};
 
 /// How long an heir that is there has the first word. A promotion takes less.
 const HEIR_FIRST: Duration = Duration::from_secs(3);
@@ -58,6 +59,8 @@ pub(super) struct Inner {
     pub(super) others: BTreeMap<NodeName, Other>,
     /// What the engine was told last of the holder.
     told: Option<Option<NodeName>>,
+    /// The term that this node was asked to take, as the engine was told.
+    pub(super) passed: Option<Term>,
     heir_since: Option<Instant>,
     troubles: BTreeMap<Part, String>,
 }
@@ -74,6 +77,9 @@ pub(super) struct Other {
     pub(super) in_step: Flag,
     pub(super) due: Option<Place>,
     pub(super) member: Option<Member>,
+    /// What was passed on of it last.
+    pub(super) told: Option<Member>,
+    pub(super) ration: Ration,
     pub(super) claim: Option<Ballot>,
     /// When it last said how it is.
     pub(super) heard_at: Option<Instant>,
@@ -115,6 +121,8 @@ impl Node {
             in_step: Flag::default(),
             due: None,
             member: None,
+            told: None,
+            ration: Ration::full(Instant::now()),
             claim: None,
             heard_at: None,
             is_dead: false,
@@ -137,6 +145,7 @@ impl Node {
                 ballot_file,
                 others,
                 told: None,
+                passed: None,
                 heir_since: None,
                 troubles: BTreeMap::new(),
             }),

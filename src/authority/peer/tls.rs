@@ -72,7 +72,7 @@ pub(super) fn in_words(error: &rustls::Error) -> String {
     let remedy = match error {
         Error::InvalidCertificate(
             CertificateError::Expired | CertificateError::ExpiredContext { .. },
-        ) => "its certificate has expired: `supervisor pki add --renew` there",
+        ) => "its certificate has expired: `supervisor pki add NODE --renew` for that node",
         Error::InvalidCertificate(
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
         ) => "its certificate begins later: is the clock right on both nodes?",
@@ -82,7 +82,7 @@ pub(super) fn in_words(error: &rustls::Error) -> String {
         Error::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
         ) => {
-            "its certificate is for another address: `supervisor pki add --renew --host` with this one"
+            "its certificate is for another address: `supervisor pki add NODE --renew --host ADDRESS` with this one"
         }
         Error::InvalidCertificate(CertificateError::Revoked) => "its certificate is revoked",
         Error::InvalidCertificate(CertificateError::UnknownRevocationStatus) => {
@@ -90,10 +90,10 @@ pub(super) fn in_words(error: &rustls::Error) -> String {
         }
         Error::InvalidCertRevocationList(_) => "peer.crl is not what its authority has signed",
         Error::AlertReceived(AlertDescription::CertificateRevoked) => {
-            "it says that peer.cert is revoked: `supervisor pki add --renew` here"
+            "it says that peer.cert is revoked: `supervisor pki add NODE --renew` for this node"
         }
         Error::AlertReceived(AlertDescription::CertificateExpired) => {
-            "it says that peer.cert has expired: `supervisor pki add --renew` here"
+            "it says that peer.cert has expired: `supervisor pki add NODE --renew` for this node"
         }
         Error::AlertReceived(AlertDescription::UnknownCA) => {
             "it says that peer.cert is not signed by its peer.ca"

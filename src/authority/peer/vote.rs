@@ -61,16 +61,22 @@ impl Node {
         let mut state = self.state();
         loop {
             self.expect_term(&state, mark)?;
+            // Who is being brought up to date has missed nothing only when this one is there too.
+            for other in state.others.values_mut() {
+                if !other.in_step.get() {
+                    other.due = other.due.max(Some(place));
+                }
+            }
+            for (_, link) in state.links_of(|other| !other.has(place)) {
+                // One that came up meanwhile.
+                if !sent.iter().any(|sent| Arc::ptr_eq(sent, &link)) {
+                    send(&link, form);
+                    sent.push(link);
+                }
+            }
             let late = late(&state, place);
             if late.is_empty() {
                 break;
-            }
-            for (_, link) in &late {
-                // One that came up meanwhile.
-                if !sent.iter().any(|sent| Arc::ptr_eq(sent, link)) {
-                    send(link, form);
-                    sent.push(Arc::clone(link));
-                }
             }
             if Instant::now() >= until {
                 for (name, link) in late {

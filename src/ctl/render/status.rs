@@ -1,11 +1,12 @@
-//! `ctl status`: a header, the problems, then one aligned line a subject.
+//! `ctl status`: a header, the problems, then one aligned line a subject, and all nodes side by side.
 
 use std::fmt::Write;
 
 use super::problems::problems;
+use super::side_by_side::side_by_side;
 use super::style::{Ink, Style, clean, ink_of, or_unknown};
 use super::units::{count, latency, span, span_ms};
-use crate::ctl::status::{LatencyStatus, PeerStatus, Status};
+use crate::ctl::status::{LatencyStatus, Status};
 use crate::ctl::time::Timestamp;
 use crate::engine::values::Role;
 
@@ -26,11 +27,21 @@ pub fn status(status: &Status, now: Timestamp, style: Style) -> String {
     if !problems.is_empty() {
         text.push('\n');
     }
-    for (label, value) in lines(status, now) {
-        let label = format!("{label:LABEL_WIDTH$}");
-        let _ = writeln!(text, "{}{value}", style.paint(Ink::Dim, &label));
+    let (own, all_nodes) = (lines(status, now), side_by_side(status));
+    text.push_str(&labelled(&own, style));
+    if !all_nodes.is_empty() {
+        text.push('\n');
     }
+    text.push_str(&labelled(&all_nodes, style));
     text
+}
+
+fn labelled(lines: &[(&str, String)], style: Style) -> String {
+    let lines = lines.iter().map(|(label, value)| {
+        let label = style.paint(Ink::Dim, &format!("{label:LABEL_WIDTH$}"));
+        format!("{label}{value}\n")
+    });
+    lines.collect()
 }
 
 /// What matters, without anything that changes by itself from second to second: two equal lines mean
@@ -97,9 +108,6 @@ fn lines(status: &Status, now: Timestamp) -> Vec<(&'static str, String)> {
         ("validator", validator(status)),
         ("carries", carries(status)),
     ];
-    for (at, peer) in status.peers.iter().enumerate() {
-        lines.push((if at == 0 { "peers" } else { "" }, peer_line(peer)));
-    }
     lines.push(("leads", leads(status)));
     if let Some(until) = status.paused_until {
         lines.push((
@@ -200,35 +208,6 @@ fn carries(status: &Status) -> String {
     }
 }
 
-fn peer_line(peer: &PeerStatus) -> String {
-    let node = clean(&peer.node);
-    if let (None, Some(ms)) = (peer.role, peer.seen_ms) {
-        let mut parts = vec![
-            format!("{node} unreachable"),
-            format!("last seen {} ago", span_ms(ms)),
-        ];
-        let record = peer.record_slot;
-        parts.extend(record.map(|slot| format!("record then at slot {slot}")));
-        return parts.join(SEPARATOR);
-    }
-    let role = peer.role.map_or("role unknown", Role::name);
-    let mut parts = vec![format!("{node} {role}"), health(peer.healthy).into()];
-    parts.extend(peer.slots_behind.map(|n| format!("{n} behind")));
-    parts.extend(
-        peer.record_slot
-            .map(|slot| format!("record at slot {slot}")),
-    );
-    parts.push(peer.seen_ms.map_or_else(
-        || "never seen".into(),
-        |ms| format!("seen {} ago", span_ms(ms)),
-    ));
-    parts.extend(
-        peer.paused_until
-            .map(|until| format!("paused until {until}")),
-    );
-    parts.join(SEPARATOR)
-}
-
 fn leads(status: &Status) -> String {
     match (status.next_leader_slot, status.validator.slot) {
         (None, _) => "unknown".into(),
@@ -243,7 +222,7 @@ fn paused(status: &Status) -> Option<String> {
         .map(|until| format!("paused until {until}"))
 }
 
-fn health(healthy: Option<bool>) -> &'static str {
+pub(super) fn health(healthy: Option<bool>) -> &'static str {
     match healthy {
         Some(true) => "healthy",
         Some(false) => "NOT HEALTHY",

@@ -40,3 +40,15 @@ fn a_standby_that_lost_step_before_a_planned_handover_begins_is_given_nothing() 
     assert_eq!(leads(&mut rig, 900), ["answer 2 Refused"]);
     assert_eq!(rig.engine.role(), Role::Active);
 }
+
+#[test]
+fn a_standby_that_has_said_nothing_for_a_while_is_given_nothing() {
+    let mut rig = voter();
+    rig.now = rig.now.plus(rig.engine.setup.timing.stale_ms + 1);
+    rig.reads_well();
+    assert_eq!(rig.ask(2, AT_ONCE), ["answer 2 Refused"]);
+    let against = rig.engine.against_handover(rig.now);
+    assert_eq!(against, ["no standby is ready: b has said nothing for 2 s"]);
+    rig.peer("b", true);
+    assert_eq!(rig.engine.against_handover(rig.now), [""; 0]);
+}

@@ -52,7 +52,8 @@ impl World {
         let changed = other.member.replace(word.member) != Some(word.member);
         other.claim = Some(word.ballot);
         other.heard_at = Some(now);
-        let input = self.peer_facts(from, word.member);
+        let in_step = other.in_step;
+        let input = self.peer_facts(from, word.member, in_step);
         if let Some(life) = self.nodes[node].life().filter(|_| changed) {
             self.after(0, Event::Tell { node, life, input });
         }
@@ -189,7 +190,14 @@ impl World {
             return;
         };
         other.record = other.record.max(Some(place));
-        other.in_step |= other.link.is_some() && other.due <= other.record;
+        let in_step = other.link.is_some() && other.due <= other.record;
+        let is_news = in_step && !other.in_step;
+        other.in_step |= in_step;
+        let member = other.member.filter(|_| is_news);
+        if let (Some(member), Some(life)) = (member, self.nodes[node].life()) {
+            let input = self.peer_facts(from, member, true);
+            self.after(0, Event::Tell { node, life, input });
+        }
     }
 
     fn hear_ask(

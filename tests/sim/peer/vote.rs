@@ -128,6 +128,14 @@ impl World {
         let commit = peer.commits.get(&id).filter(|commit| commit.is_written)?;
         let place = commit.record.place();
         let has = |other: &Other| other.has(place);
+        // Who is being brought up to date has missed nothing only when this one is there too.
+        if let Some(peer) = self.peer_mut(node) {
+            for other in peer.others.values_mut().filter(|other| !other.in_step) {
+                other.due = other.due.max(Some(place));
+            }
+        }
+        let peer = self.peer(node)?;
+        let commit = peer.commits.get(&id)?;
         if !peer.pact.may_commit(commit.record.mark.term) {
             return Some(Fate::TermLost);
         }

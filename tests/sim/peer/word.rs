@@ -22,6 +22,11 @@ impl World {
             role,
             ready,
             asks,
+            record: self.nodes[node]
+                .disk
+                .record
+                .as_ref()
+                .map(|record| record.mark.kind),
             active_term: engine.term().filter(|_| role == Role::Active),
         })
     }
@@ -79,19 +84,24 @@ impl World {
         }
     }
 
-    /// What the engine is told of another node.
-    pub(super) fn peer_facts(&self, other: usize, member: Member) -> Input {
+    /// What the engine is told of another node. `in_step`: votes wait for it.
+    pub(super) fn peer_facts(&self, other: usize, member: Member, in_step: bool) -> Input {
         let Member {
             role,
             ready,
             asks,
+            record,
             active_term,
         } = member;
         Input::Observed(Observation::Peer(PeerFacts {
             node: self.name(other),
-            ready: if ready { Ok(()) } else { Err(role.to_string()) },
+            ready: match (ready, in_step) {
+                (false, _) => Err(role.to_string()),
+                (true, false) => Err("has not got the newest record yet".into()),
+                (true, true) => Ok(()),
+            },
             priority: 0,
-            record: None,
+            record,
             active_term,
             asks,
             relieves: false,
@@ -103,7 +113,9 @@ impl World {
         let Some(peer) = self.peer(node) else { return };
         let there = peer.others.iter();
         let facts: Vec<Input> = there
-            .filter_map(|(other, known)| Some(self.peer_facts(*other, known.member?)))
+            .filter_map(|(other, known)| {
+                Some(self.peer_facts(*other, known.member?, known.in_step))
+            })
             .collect();
         for input in facts {
             self.after(0, Event::Tell { node, life, input });
