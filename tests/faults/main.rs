@@ -19,6 +19,7 @@ mod network;
 mod pair;
 mod pause;
 mod peer;
+mod peer_gone;
 mod processes;
 mod rolling;
 mod scene;

@@ -85,6 +85,27 @@ fn a_rolling_restart_is_stopped_by_a_node_that_is_parked_on_the_way() {
 }
 
 #[test]
+fn a_rolling_restart_is_stopped_by_a_node_that_is_gone_for_a_minute() {
+    let mut pair = Pair::voting(Protocol::Tower, false, "");
+    let stuck = [("start_ms", "600000")];
+    pair.node("b").stand_in.faults(&stuck).expect("a fault");
+    let mut command = pair.node("a").ctl_command(&["restart", "--rolling"]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let client = command.spawn().expect("supervisor ctl");
+    let restarts = || pair.node("b").role().as_deref() == Some("starting");
+    assert!(until(SOON_MS, restarts), "b is not restarted");
+    pair.node_mut("b").kill();
+    let output = client.wait_with_output().expect("an end");
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    for part in ["b was out of reach", "stopped at step 4 of 4; 0 more"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    pair.await_votes_of("a", 5, SOON_MS);
+    pair.end();
+}
+
+#[test]
 fn a_drill_shows_both_parts_and_moves_nothing() {
     let pair = Pair::voting(Protocol::Tower, false, "");
     let validators = ["a", "b"].map(|name| pair.node(name).validator());

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::node::{Node, SOON_MS, Set, WITHIN, mark, voting};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use testkit::held::{Held, Point};
 use testkit::stand_in::until;
 use validator_supervisor::authority::news::News;
@@ -401,4 +402,38 @@ fn came_back_during_a_commit() -> Duration {
         }
         took
     })
+}
+
+extern "C" fn does_nothing(_: libc::c_int) {}
+
+/// Of a process that has children, as the supervisor has one.
+#[test]
+fn a_signal_that_a_thread_of_a_link_gets_ends_no_link() {
+    let set = Set::new(&["a", "b"]);
+    let (a, b, term) = voting(&set);
+    let action = SigAction::new(
+        SigHandler::Handler(does_nothing),
+        SaFlags::SA_RESTART,
+        SigSet::empty(),
+    );
+    // SAFETY: the handler does nothing, and no other test of this process asks for the signal.
+    unsafe { sigaction(Signal::SIGUSR2, &action) }.expect("a handler");
+    let told = || [&a, &b].map(|node| node.times_told_of_others());
+    let before = told();
+    for seq in 2..40 {
+        for task in std::fs::read_dir("/proc/self/task")
+            .expect("the threads")
+            .flatten()
+        {
+            let name = std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+            let id: Option<i32> = task.file_name().to_str().and_then(|id| id.parse().ok());
+            if let (true, Some(id)) = (name.starts_with("peer-"), id) {
+                // SAFETY: a thread that has ended meanwhile gets nothing.
+                unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), id, libc::SIGUSR2) };
+            }
+        }
+        a.settles(term, seq).expect("a commit");
+    }
+    b.comes_to(39);
+    assert_eq!(told(), before, "a link was lost");
 }

@@ -3,7 +3,7 @@
 //! Any thread may send; one reads. Neither waits for long: who does not read what is sent to it, or says nothing, loses the
 //! connection, and begins with a new one.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
@@ -125,6 +125,8 @@ impl Link {
             Ok(0) => return Err(LinkError::Closed),
             Ok(count) => count,
             Err(error) if is_late(&error) => return Err(LinkError::Silent),
+            // Where a socket has a timeout, signal(7) lets nothing restart it.
+            Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(()),
             Err(error) => return Err(error.into()),
         };
         let mut outgoing = self.outgoing();
@@ -170,9 +172,12 @@ impl Link {
 
 fn flush(tls: &mut Connection, mut socket: &TcpStream, until: Instant) -> std::io::Result<()> {
     while tls.wants_write() {
-        tls.write_tls(&mut socket)?;
+        match tls.write_tls(&mut socket) {
+            Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
+            _ => {}
+        }
         if tls.wants_write() && Instant::now() > until {
-            return Err(std::io::ErrorKind::TimedOut.into());
+            return Err(ErrorKind::TimedOut.into());
         }
     }
     Ok(())
