@@ -42,16 +42,19 @@ test: packages ## format, lints, licences, unit tests, simulation, end-to-end te
 
 .PHONY: test-real
 test-real: packages ## votes of real validators through the gate, in Tower BFT and in Alpenglow
+	@tests/support/install-packages etcd-server iproute2
 	@$(stage) agave tests/real/build-agave
 	@bin=$$(tests/real/build-agave | tail -n 1); \
 	SUPERVISOR_AGAVE_BIN=$$bin $(stage) real cargo test --locked --test real -- --test-threads=1 --nocapture
 
 .PHONY: steps
 steps: packages ## a handover with something failing in every step of it: those that a run of the tests takes some of
+	@tests/support/install-packages etcd-server iproute2
 	FAULTS_STEPS=all cargo test --locked --test faults -- steps:: --nocapture
 
 .PHONY: handovers
 handovers: packages ## many handovers of real validators, and as many moves by hand, in both protocols: make handovers TIMES=20
+	@tests/support/install-packages etcd-server iproute2
 	@$(stage) agave tests/real/build-agave
 	@bin=$$(tests/real/build-agave | tail -n 1); \
 	HANDOVERS=$(or $(TIMES),20) SUPERVISOR_AGAVE_BIN=$$bin cargo test --locked --test real every_failover -- --test-threads=1 --nocapture

@@ -119,7 +119,7 @@ pub struct CtlArgs {
 
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum CtlCommand {
-    /// Show who votes, and how this node is
+    /// Show who votes, and the state of all nodes
     Status {
         /// Show it again whenever it changes, until interrupted
         #[arg(long)]
@@ -128,9 +128,18 @@ pub enum CtlCommand {
     /// Stop voting here and park this node
     ///
     /// After it returns, no vote of the staked identity follows from this node. Parked means: this node is not
-    /// promoted again until `resume` or `promote`.
-    Demote(Wait),
-    /// Vote here
+    /// promoted again until `resume` or `promote`. Where a standby is ready, that one votes instead. Next to a leader slot of the
+    /// identity it waits until that has passed, for 30s at most.
+    Demote {
+        /// Stop at once, next to a leader slot too
+        #[arg(long)]
+        now: bool,
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Make this node vote
+    ///
+    /// Where another node votes, that one is asked to hand over, which waits for a stretch without leader slots of the identity.
     Promote {
         /// This identity has never voted before: do not require a vote record
         #[arg(long)]
@@ -138,6 +147,9 @@ pub enum CtlCommand {
         /// Go on although another node may still be voting with this identity; that can cost the stake
         #[arg(long)]
         accept_double_vote_risk: bool,
+        /// The node that votes does not wait for a stretch without leader slots, whose blocks may be lost
+        #[arg(long)]
+        now: bool,
         #[command(flatten)]
         wait: Wait,
     },
@@ -168,13 +180,16 @@ pub enum CtlCommand {
         #[command(flatten)]
         wait: Wait,
     },
-    /// Restart the validator; one that votes hands over first
+    /// Restart the validator, and wait until it has caught up; one that votes hands over first
     Restart {
-        /// Then the other node's too, and back: both validators anew, and the identity where it was
+        /// Restart both validators in turn, and return the identity to where it was
         ///
         /// Stops at the first thing that looks wrong, with one node voting. Ctrl-C stops it too.
         #[arg(long, conflicts_with = "no_wait")]
         rolling: bool,
+        /// Do not wait for a stretch without leader slots, whose blocks may be lost
+        #[arg(long)]
+        now: bool,
         #[command(flatten)]
         wait: Wait,
     },
@@ -226,7 +241,7 @@ impl CtlCommand {
     #[must_use]
     pub fn waits_for(&self) -> Option<Duration> {
         let (wait, default) = match self {
-            Self::Demote(wait)
+            Self::Demote { wait, .. }
             | Self::Resume(wait)
             | Self::Drill(wait)
             | Self::Pause { wait, .. } => (wait, TIMEOUT),

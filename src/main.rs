@@ -62,14 +62,16 @@ fn options(args: CtlArgs) -> Options {
         CtlCommand::Status { watch } => Ask::Status { watch },
         CtlCommand::Explain => Ask::Explain,
         CtlCommand::History => Ask::History,
-        CtlCommand::Demote(_) => command(Request::Demote {}),
+        CtlCommand::Demote { now, .. } => command(Request::Demote { now }),
         CtlCommand::Promote {
             first_vote,
             accept_double_vote_risk,
+            now,
             ..
         } => command(Request::Promote {
             first_vote,
             accept_double_vote_risk,
+            now,
         }),
         CtlCommand::Handover { to, now, .. } => command(Request::Handover { to, now }),
         CtlCommand::Drill(_) => command(Request::Drill {}),
@@ -77,10 +79,13 @@ fn options(args: CtlArgs) -> Options {
         CtlCommand::Pause { time, .. } => command(Request::Pause {
             for_ms: u64::try_from(time.as_millis()).unwrap_or(u64::MAX),
         }),
-        CtlCommand::Restart { rolling: true, .. } => Ask::Rolling {
+        CtlCommand::Restart {
+            rolling: true, now, ..
+        } => Ask::Rolling {
             wait: wait.unwrap_or_default(),
+            now,
         },
-        CtlCommand::Restart { .. } => command(Request::Restart {}),
+        CtlCommand::Restart { now, .. } => command(Request::Restart { now }),
     };
     Options {
         socket: args.socket,

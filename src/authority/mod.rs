@@ -101,7 +101,7 @@ impl Authority {
     }
 
     /// Obtains the right to vote, and the final record of the terms before where it is not on this disk. `regardless` of nodes that
-    /// cannot be asked, where the authority is these nodes.
+    /// cannot be asked, where the authority is these nodes: above `tip` then, the newest slot of the cluster.
     ///
     /// # Errors
     /// It is not granted, or nothing is certain.
@@ -109,11 +109,12 @@ impl Authority {
         &self,
         within: Duration,
         regardless: bool,
+        tip: u64,
     ) -> Result<(Term, Option<RecordMark>), Fault> {
         match self {
             Self::Local(local) => Ok((local.acquire()?, None)),
             Self::Etcd(etcd) => etcd.acquire(within),
-            Self::Peer(peer) => peer.acquire(within, regardless),
+            Self::Peer(peer) => peer.acquire(within, regardless, tip),
         }
     }
 
@@ -235,6 +236,15 @@ impl Authority {
         match self {
             Self::Local(_) | Self::Etcd(_) => Vec::new(),
             Self::Peer(peer) => peer.absent(),
+        }
+    }
+
+    /// It has not been heard since it was found absent.
+    #[must_use]
+    pub fn is_still_absent(&self, absent: &Absent) -> bool {
+        match self {
+            Self::Local(_) | Self::Etcd(_) => false,
+            Self::Peer(peer) => peer.is_still_absent(absent),
         }
     }
 

@@ -59,6 +59,9 @@ pub struct Member {
     pub role: String,
     /// It could be promoted at once.
     pub ready: bool,
+    /// Why it could not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unready: Option<String>,
     /// Its validator is healthy; `None`: not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub healthy: Option<bool>,
@@ -80,9 +83,15 @@ pub struct Member {
     /// And the node that hands over to restart its validator then.
     #[serde(default)]
     pub relieves: bool,
+    /// And not to wait for a stretch without leader slots.
+    #[serde(default)]
+    pub at_once: bool,
     /// When it started its validator last, in milliseconds of Unix time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validator_since_unix_ms: Option<u64>,
+    /// How often its validator was started again because it had ended by itself.
+    #[serde(default)]
+    pub restarts: u64,
     /// The version of its validator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,

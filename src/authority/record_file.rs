@@ -81,6 +81,21 @@ impl RecordFile {
         self.put(names, mark, form)
     }
 
+    /// Makes the record that was found durable, by whatever way it came to be there: one that can be read may be in memory alone.
+    ///
+    /// # Errors
+    /// The disk refuses, or the record cannot be read any more.
+    pub(super) fn write_again(&self) -> Result<(), OpenError> {
+        let Some(record) = self.read()? else {
+            return Ok(());
+        };
+        self.write(record.mark, &record.bytes)
+            .map_err(|source| OpenError::Io {
+                path: self.path().to_owned(),
+                source,
+            })
+    }
+
     /// The same for a record in its stored form.
     pub(super) fn write_form(&self, mark: RecordMark, form: &[u8]) -> io::Result<()> {
         self.put(&mut self.inner().names, mark, form)

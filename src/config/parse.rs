@@ -219,6 +219,9 @@ fn failover(r: &mut Reader<'_>) -> FailoverConfig {
         silence: r
             .time("failover.silence", 2 * SECOND..=HOUR)
             .unwrap_or(30 * SECOND),
+        handover_within_slots: r
+            .integer("failover.handover_within", 1..=10_000)
+            .unwrap_or(8),
     }
 }
 

@@ -92,6 +92,9 @@ pub(super) const KEYS: &[Key] = &[
     live("failover.mode", |c| text(c.failover.mode.name())),
     live("failover.priority", |c| number(c.failover.priority)),
     live("failover.silence", |c| time(c.failover.silence)),
+    live("failover.handover_within", |c| {
+        number(c.failover.handover_within_slots)
+    }),
     live("gate.hold_max", |c| time(c.gate.hold_max)),
     live("restart.max", |c| number(c.restart.max)),
     live("restart.window", |c| time(c.restart.window)),

@@ -227,6 +227,8 @@ pub struct FailoverConfig {
     /// An active node that sends no vote for this long hands over to a standby that is ready, unless its validator says that the
     /// cluster stands still. 2 s to 1 h.
     pub silence: Duration,
+    /// A node that is more slots behind the cluster is not handed the term: nobody would vote until it has caught up. 1 to 10,000.
+    pub handover_within_slots: u64,
 }
 
 /// `[gate]`.

@@ -50,6 +50,7 @@ step_down_after = "8s"
 mode = "manual"
 priority = 7
 silence = "45s"
+handover_within = 12
 [gate]
 hold_max = "20s"
 [restart]
@@ -207,6 +208,7 @@ step_down_after = "10s"  # default
 mode = "auto"  # default
 priority = 100  # default
 silence = "30s"  # default
+handover_within = 8  # default
 
 [gate]
 hold_max = "10s"  # default

@@ -54,6 +54,8 @@ pub enum Ask {
     /// Restart the validators of both nodes, one after the other, within this time.
     Rolling {
         wait: Duration,
+        /// Next to leader slots too.
+        now: bool,
     },
 }
 
@@ -106,7 +108,7 @@ impl Client<'_> {
             Ask::Explain => self.read(&Request::Explain {}, output),
             Ask::History => self.read(&Request::History { limit: None }, output),
             Ask::Command { request, wait } => self.command(request, *wait, output),
-            Ask::Rolling { wait } => rolling::run(self, *wait, output),
+            Ask::Rolling { wait, now } => rolling::run(self, *wait, *now, output),
         }
     }
 

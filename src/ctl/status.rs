@@ -12,7 +12,7 @@ use crate::engine::values::Role;
 pub struct Status {
     /// Configured name of this node.
     pub node: String,
-    /// Staked identity, base58; null until the keypair is read.
+    /// Staked identity, base58.
     pub identity: Option<String>,
     /// Vote account, base58.
     pub vote_account: Option<String>,
@@ -20,7 +20,7 @@ pub struct Status {
     pub role: Role,
     /// When the role began.
     pub since: Timestamp,
-    /// Fencing number of the holding, whoever has it; null when none is known.
+    /// Fencing number of this node's own holding; null while it has none.
     pub term: Option<u64>,
     /// Why the node is in this role, one sentence.
     pub reason: String,
@@ -95,7 +95,7 @@ pub struct ValidatorStatus {
     /// URL of its RPC and why it does not answer; null while it does.
     #[serde(default)]
     pub rpc_trouble: Option<String>,
-    /// Restarts of the child since the supervisor started.
+    /// How often the child was started again because it had ended by itself, since the supervisor started.
     pub restarts: u64,
 }
 
@@ -116,6 +116,9 @@ pub struct PeerStatus {
     /// When its validator was started.
     #[serde(default)]
     pub validator_since: Option<Timestamp>,
+    /// How often its validator was started again because it had ended by itself.
+    #[serde(default)]
+    pub restarts: Option<u64>,
     /// Votes wait for its disk to have their record; null where the record is not kept by peers.
     #[serde(default)]
     pub in_step: Option<bool>,

@@ -37,7 +37,11 @@ pub enum Request {
         #[serde(default)]
         limit: Option<u32>,
     },
-    Demote {},
+    Demote {
+        /// Do not wait for leader slots to pass.
+        #[serde(default)]
+        now: bool,
+    },
     Promote {
         /// This identity has never voted: no record is expected anywhere.
         #[serde(default)]
@@ -45,6 +49,9 @@ pub enum Request {
         /// The other node may still be voting, and that risk is taken.
         #[serde(default)]
         accept_double_vote_risk: bool,
+        /// The node that votes does not wait for a stretch without leader slots.
+        #[serde(default)]
+        now: bool,
     },
     /// Pass the term to `to`, or to the best ready standby.
     Handover {
@@ -59,11 +66,18 @@ pub enum Request {
     Pause {
         for_ms: u64,
     },
-    Restart {},
+    Restart {
+        /// One that votes does not wait for a stretch without leader slots.
+        #[serde(default)]
+        now: bool,
+    },
     /// Rehearse a handover.
     Drill {},
     /// Vote here in place of the node that votes, which restarts its validator then.
-    Relieve {},
+    Relieve {
+        #[serde(default)]
+        now: bool,
+    },
 }
 
 impl Request {
@@ -72,13 +86,15 @@ impl Request {
     pub fn command(&self, now: Millis) -> Option<Command> {
         match self {
             Self::Status {} | Self::Explain {} | Self::History { .. } | Self::Drill {} => None,
-            Self::Demote {} => Some(Command::Demote),
+            Self::Demote { now } => Some(Command::Demote { at_once: *now }),
             Self::Promote {
                 first_vote,
                 accept_double_vote_risk,
+                now,
             } => Some(Command::Promote(PromoteFlags {
                 first_vote: *first_vote,
                 accept_double_vote_risk: *accept_double_vote_risk,
+                at_once: *now,
             })),
             Self::Handover { to, now } => Some(Command::Handover {
                 to: to.clone().map(NodeName),
@@ -88,8 +104,8 @@ impl Request {
             Self::Pause { for_ms } => Some(Command::Pause {
                 until: now.plus(*for_ms),
             }),
-            Self::Restart {} => Some(Command::Restart),
-            Self::Relieve {} => Some(Command::Relieve),
+            Self::Restart { now } => Some(Command::Restart { at_once: *now }),
+            Self::Relieve { now } => Some(Command::Relieve { at_once: *now }),
         }
     }
 }

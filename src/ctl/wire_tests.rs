@@ -13,6 +13,7 @@ fn every_request_is_written_and_read_as_documented() {
     let promote = |first_vote, accept_double_vote_risk| Request::Promote {
         first_vote,
         accept_double_vote_risk,
+        now: false,
     };
     for (request, line) in [
         (Request::Status {}, r#"{"v":1,"request":"status"}"#),
@@ -21,17 +22,35 @@ fn every_request_is_written_and_read_as_documented() {
             Request::History { limit: Some(5) },
             r#"{"v":1,"request":"history","limit":5}"#,
         ),
-        (Request::Demote {}, r#"{"v":1,"request":"demote"}"#),
+        (
+            Request::Demote { now: true },
+            r#"{"v":1,"request":"demote","now":true}"#,
+        ),
+        (
+            Request::Handover {
+                to: Some("b".into()),
+                now: false,
+            },
+            r#"{"v":1,"request":"handover","to":"b","now":false}"#,
+        ),
+        (Request::Drill {}, r#"{"v":1,"request":"drill"}"#),
+        (
+            Request::Relieve { now: false },
+            r#"{"v":1,"request":"relieve","now":false}"#,
+        ),
         (
             promote(true, false),
-            r#"{"v":1,"request":"promote","first_vote":true,"accept_double_vote_risk":false}"#,
+            r#"{"v":1,"request":"promote","first_vote":true,"accept_double_vote_risk":false,"now":false}"#,
         ),
         (Request::Resume {}, r#"{"v":1,"request":"resume"}"#),
         (
             Request::Pause { for_ms: 60_000 },
             r#"{"v":1,"request":"pause","for_ms":60000}"#,
         ),
-        (Request::Restart {}, r#"{"v":1,"request":"restart"}"#),
+        (
+            Request::Restart { now: false },
+            r#"{"v":1,"request":"restart","now":false}"#,
+        ),
     ] {
         assert_eq!(request_line(&request), format!("{line}\n"));
         assert_eq!(parse_request(line.as_bytes()).unwrap(), request);
@@ -49,7 +68,8 @@ fn a_flag_that_is_misspelt_is_refused_and_never_taken_as_absent() {
     let line = r#"{"v":1,"request":"promote","acept_double_vote_risk":true}"#;
     assert!(refusal(line).contains("acept_double_vote_risk"));
     for request in [
-        "status", "explain", "history", "demote", "promote", "resume", "restart",
+        "status", "explain", "history", "demote", "promote", "resume", "restart", "handover",
+        "drill", "relieve",
     ] {
         let line = json!({"v": 1, "request": request, "extra": 1}).to_string();
         assert!(
@@ -160,6 +180,7 @@ fn a_status_has_every_field_and_null_for_what_is_unknown() {
             record_slot: None,
             version: None,
             validator_since: None,
+            restarts: None,
             in_step: None,
             seen_ms: None,
             paused_until: None,
@@ -178,7 +199,7 @@ fn a_status_has_every_field_and_null_for_what_is_unknown() {
             "validator": {"client": null, "version": null, "pid": null, "identity": null, "healthy": null,
                 "slot": null, "slots_behind": null, "rpc_trouble": null, "restarts": 0},
             "peers": [{"node": "ams-1", "role": null, "healthy": null, "slots_behind": null,
-                "record_slot": null, "version": null, "validator_since": null, "in_step": null, "seen_ms": null, "paused_until": null}],
+                "record_slot": null, "version": null, "validator_since": null, "restarts": null, "in_step": null, "seen_ms": null, "paused_until": null}],
             "paused_until": null, "next_leader_slot": null,
         })
     );
@@ -205,14 +226,19 @@ fn roles_are_read_back_by_name_and_others_refused() {
 #[test]
 fn only_commands_reach_the_engine() {
     assert_eq!(Request::Status {}.command(Millis(5)), None);
-    assert_eq!(Request::Demote {}.command(Millis(5)), Some(Command::Demote));
+    assert_eq!(
+        Request::Demote { now: true }.command(Millis(5)),
+        Some(Command::Demote { at_once: true })
+    );
     let request = Request::Promote {
         first_vote: false,
         accept_double_vote_risk: true,
+        now: false,
     };
     let flags = PromoteFlags {
         first_vote: false,
         accept_double_vote_risk: true,
+        at_once: false,
     };
     assert_eq!(request.command(Millis(5)), Some(Command::Promote(flags)));
 }

@@ -59,6 +59,12 @@ impl Commands {
     ) -> Result<(), String> {
         for absent in authority.absent() {
             let node = &absent.node;
+            // The command for the one before may have taken long.
+            if !authority.is_still_absent(&absent) {
+                return Err(format!(
+                    "{node} is heard again, and the command was not run for it"
+                ));
+            }
             tracing::warn!(EVENT = "fence", NODE = %node, "running the fence command for {node}");
             self.run(config, &absent)
                 .map_err(|why| format!("the fence command for {node}: {why}"))?;

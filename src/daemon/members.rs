@@ -10,7 +10,7 @@ use crate::authority::news::{Member, News, Part};
 use crate::config::PeerConfig;
 use crate::ctl::status::PeerStatus;
 use crate::ctl::time::Timestamp;
-use crate::engine::values::{Millis, NodeName, Role, Term};
+use crate::engine::values::{Millis, NodeName, Plea, Role, Term};
 use crate::engine::{AuthorityNews, Input, Observation, PeerFacts};
 
 /// What is known of the others.
@@ -86,6 +86,7 @@ impl Members {
             record_slot: member.record_slot,
             version: member.version.clone(),
             validator_since: member.validator_since_unix_ms.map(Timestamp::from_unix_ms),
+            restarts: Some(member.restarts),
             in_step: None,
             seen_ms: Some(now.since(*seen)),
             paused_until: member.paused_until_unix_ms.map(Timestamp::from_unix_ms),
@@ -106,6 +107,7 @@ fn unreachable(node: NodeName, record_slot: Option<u64>, seen_ms: Option<u64>) -
         record_slot,
         version: None,
         validator_since: None,
+        restarts: None,
         in_step: None,
         seen_ms,
         paused_until: None,
@@ -227,22 +229,18 @@ impl Daemon {
 
     /// Tells the others of this node.
     pub(super) fn tell_members(&self) {
-        let (role, asks) = (self.engine.role(), self.engine.asks_for_term());
+        let (role, plea) = (self.engine.role(), self.engine.plea());
+        let unready = self.engine.unready(clock::now());
         let newest = self.authority.newest_mark();
         self.authority.tell_member(Member {
             role: role.name().to_owned(),
-            ready: match role {
-                Role::Standby => {
-                    let may = self.engine.paused_until().is_none();
-                    (may && self.engine.barred().is_none()) || asks
-                }
-                // The operator's last word is that it is to vote.
-                Role::Parked => asks,
-                _ => false,
-            },
-            asks,
-            relieves: self.engine.relieves(),
+            ready: unready.is_none(),
+            unready,
+            asks: plea.is_some(),
+            relieves: plea.is_some_and(|plea| plea.restarts),
+            at_once: plea.is_some_and(|plea| plea.at_once),
             validator_since_unix_ms: self.validator_since.map(|at| at.unix_ms()),
+            restarts: self.restarts,
             version: self.profile.version.clone(),
             drill: self.drills.asks(),
             rehearsal: self.drills.told(),
@@ -270,20 +268,21 @@ fn observation(node: &NodeName, member: &Member, in_step: Option<bool>) -> Obser
             (true, Some(false)) => Err("has not got the newest record yet".into()),
             (true, _) => Ok(()),
         },
+        behind: member.slots_behind,
         priority: member.priority,
         record: member.record_kind,
         active_term: member.active_term.map(Term),
-        asks: member.asks,
-        relieves: member.relieves,
+        asks: member.asks.then_some(Plea {
+            restarts: member.relieves,
+            at_once: member.at_once,
+        }),
     })
 }
 
 /// Why a member could not vote at once.
 fn unready(member: &Member) -> String {
-    let mut why = format!("is {}", member.role);
-    if member.role == Role::Standby.name() {
-        why = "is paused".into();
-    }
+    let why = member.unready.clone();
+    let mut why = why.unwrap_or_else(|| format!("is {}", member.role));
     match (member.healthy, member.slots_behind) {
         (None, _) => why.push_str(", and its validator says nothing"),
         (Some(false), _) => why.push_str(", and its validator is not healthy"),

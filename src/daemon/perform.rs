@@ -38,8 +38,12 @@ impl Daemon {
             }),
             Effect::Unmute { op } => self.unmute(op),
             Effect::SetIdentity { op, to, require } => self.set_identity(op, to, require),
-            Effect::Acquire { op, regardless } => self.authority_does(op, move |authority| {
-                let held = authority.acquire(AUTHORITY_WITHIN, regardless);
+            Effect::Acquire {
+                op,
+                regardless,
+                tip,
+            } => self.authority_does(op, move |authority| {
+                let held = authority.acquire(AUTHORITY_WITHIN, regardless, tip);
                 held.map(|(term, record)| Outcome::Held { term, record })
             }),
             Effect::FencePeers { op } => self.fence_peers(op),

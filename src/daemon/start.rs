@@ -339,8 +339,10 @@ pub(super) fn setup(config: &Config, authority: &Authority, rank: u32) -> Setup 
             step_ms: 5_000,
             promote_ms: 30_000,
             handover_ms: 10_000,
+            handover_slots: config.failover.handover_within_slots,
             clear_slots: 12,
             clear_within_ms: 300_000,
+            demote_clear_ms: 30_000,
             gate_quiet_ms: if authority.traits().alone {
                 QUIET_ALONE_MS
             } else {

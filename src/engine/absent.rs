@@ -19,6 +19,8 @@ impl Engine {
     pub(super) fn peer_is_gone(&mut self, now: Millis, node: &NodeName) {
         if self.peers.remove(node).is_some() {
             self.absent.insert(node.clone(), now);
+            self.forget_handed(node);
+            self.wish_is_unheard(now, node);
         }
     }
 

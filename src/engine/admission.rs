@@ -7,12 +7,12 @@ use super::effect::Effect;
 use super::input::Outcome;
 use super::state::{Launch, Stage, Then, Waiter, Want};
 use super::table::Cause;
-use super::values::{Command, Millis, PromoteFlags, RequestId, Role, Verdict};
+use super::values::{Command, Millis, Plea, PromoteFlags, RequestId, Role, Verdict};
 
 impl Engine {
     pub(super) fn admit(&mut self, now: Millis, request: RequestId, command: Command) {
         match command {
-            Command::Demote => self.admit_demote(now, request),
+            Command::Demote { at_once } => self.admit_demote(now, request, at_once),
             Command::Promote(flags) => self.admit_promote(now, request, flags),
             Command::Handover { to, at_once } => self.admit_handover(now, request, to, at_once),
             Command::Resume => self.admit_resume(now, request),
@@ -24,14 +24,15 @@ impl Engine {
                     "this node decides nothing by itself until then; `supervisor ctl resume` ends it earlier",
                 );
             }
-            Command::Restart => self.admit_restart(now, request),
-            Command::Relieve => self.admit_relieve(now, request),
+            Command::Restart { at_once } => self.admit_restart(now, request, at_once),
+            Command::Relieve { at_once } => self.admit_relieve(now, request, at_once),
         }
     }
 
-    fn admit_demote(&mut self, now: Millis, request: RequestId) {
+    fn admit_demote(&mut self, now: Millis, request: RequestId, at_once: bool) {
         self.await_for(request, Want::Off);
         self.drop_wish("an operator wants this node parked");
+        self.moves.takes_back = false;
         let reclaimed = std::mem::take(&mut self.reclaims);
         if !self.parked || self.memory_failed.is_some() {
             self.parked = true;
@@ -39,13 +40,7 @@ impl Engine {
         }
         match &mut self.stage {
             Stage::Promoting(_) => self.demote(now, Cause::OperatorDemoted, Then::Park, ""),
-            Stage::Active(_) => {
-                let then = self
-                    .successor(now, None)
-                    .filter(|_| self.setup.authority.passes)
-                    .map_or(Then::Park, Then::Pass);
-                self.demote(now, Cause::OperatorDemoted, then, "");
-            }
+            Stage::Active(_) => self.stop_voting_when_clear(now, at_once),
             Stage::Demoting(demotion) if demotion.then == Then::Stand => demotion.then = Then::Park,
             Stage::CatchingUp | Stage::Standby => {
                 self.enter(now, Stage::Parked, Cause::OperatorDemoted, "")
@@ -53,12 +48,19 @@ impl Engine {
             Stage::Starting(_) => self.demote_while_starting(now, reclaimed),
             Stage::Demoting(_) | Stage::Fenced(_) | Stage::Parked | Stage::Stopping(_) => {}
         }
-        self.answer_waiters();
+        self.answer_waiters(now);
     }
 
     fn admit_promote(&mut self, now: Millis, request: RequestId, flags: PromoteFlags) {
         match self.stage {
-            Stage::Active(_) => self.answer(request, Verdict::Done, "this node votes already"),
+            Stage::Active(_) => {
+                if self.demotion_waits() {
+                    self.take_back_demotion();
+                    self.parked = false;
+                    self.remember(now, false);
+                }
+                self.answer(request, Verdict::Done, "this node votes already");
+            }
             Stage::Promoting(_) if self.may_be_passed_over(now, flags).is_err() => {
                 let why = self.may_be_passed_over(now, flags).err();
                 self.answer(request, Verdict::Refused, why.unwrap_or_default());
@@ -69,7 +71,13 @@ impl Engine {
                 self.await_for(request, Want::Vote);
             }
             Stage::Standby | Stage::Parked => match self.may_be_promoted(now, flags) {
-                Ok(()) if self.must_ask(now, flags) => self.ask_for_term(now, request, false),
+                Ok(()) if self.must_ask(now, flags) => {
+                    let plea = Plea {
+                        at_once: flags.at_once,
+                        ..Plea::default()
+                    };
+                    self.ask_for_term(now, request, plea);
+                }
                 Ok(()) => {
                     self.await_for(request, Want::Vote);
                     self.promote(now, Cause::OperatorPromoted, flags, None);
@@ -113,6 +121,7 @@ impl Engine {
             return self.answer(request, Verdict::Done, text);
         }
         self.parked = false;
+        self.take_back_demotion();
         self.remember(now, false);
         if matches!(self.stage, Stage::Parked) {
             let stage = self.resting(now);
@@ -121,23 +130,30 @@ impl Engine {
         self.answer(request, Verdict::Done, "this node may be promoted again");
     }
 
-    fn admit_restart(&mut self, now: Millis, request: RequestId) {
+    fn admit_restart(&mut self, now: Millis, request: RequestId, at_once: bool) {
         let resting = matches!(
             self.stage,
             Stage::CatchingUp | Stage::Standby | Stage::Parked
         );
         let voting = matches!(self.stage, Stage::Promoting(_) | Stage::Active(_));
-        if resting || (voting && self.setup.authority.alone) {
+        if self.restart_is_due() && !voting || matches!(self.stage, Stage::Starting(_)) {
+            // One is under way, or comes up by itself.
+            self.await_for(request, Want::Up);
+        } else if resting && self.awaited_vote().is_some() {
+            // The other node may give the term back to a validator that can vote at once.
+            self.moves.restarts_next = true;
+            self.await_for(request, Want::Up);
+        } else if resting || (voting && self.setup.authority.alone) {
             self.await_for(request, Want::Up);
             self.restart(now, "");
         } else if matches!(self.stage, Stage::Active(_)) && self.setup.authority.passes {
-            self.restart_after_handover(now, request);
+            self.restart_after_handover(now, request, at_once);
         } else {
             self.refuse_while_busy(request);
         }
     }
 
-    fn admit_relieve(&mut self, now: Millis, request: RequestId) {
+    fn admit_relieve(&mut self, now: Millis, request: RequestId, at_once: bool) {
         let flags = PromoteFlags::default();
         let rests = matches!(self.stage, Stage::Standby | Stage::Parked);
         match self.fit(now) {
@@ -147,7 +163,13 @@ impl Engine {
                 let text = "no other node votes that could be relieved";
                 self.answer(request, Verdict::Refused, text);
             }
-            Ok(()) => self.ask_for_term(now, request, true),
+            Ok(()) => {
+                let plea = Plea {
+                    restarts: true,
+                    at_once,
+                };
+                self.ask_for_term(now, request, plea);
+            }
         }
     }
 
@@ -171,7 +193,7 @@ impl Engine {
         self.out.push(Effect::Remember { op, parked });
     }
 
-    pub(super) fn remembered(&mut self, outcome: Outcome) {
+    pub(super) fn remembered(&mut self, now: Millis, outcome: Outcome) {
         if outcome != Outcome::Done {
             let text = format!(
                 "whether this node is parked could not be stored: {}",
@@ -180,13 +202,13 @@ impl Engine {
             self.page(text.clone());
             self.memory_failed = Some(text);
         }
-        self.answer_waiters();
+        self.answer_waiters(now);
     }
 
     /// Answers the operators whose wish has come true, or cannot.
-    pub(super) fn answer_waiters(&mut self) {
+    pub(super) fn answer_waiters(&mut self, now: Millis) {
         for waiter in std::mem::take(&mut self.waiters) {
-            match self.fate(waiter.wants) {
+            match self.fate(now, waiter.wants) {
                 Some((verdict, text)) => self.answer(waiter.request, verdict, text),
                 None => self.waiters.push(waiter),
             }
@@ -217,7 +239,7 @@ impl Engine {
         self.refuse_waiters(text, |_| true);
     }
 
-    fn fate(&self, wants: Want) -> Option<(Verdict, String)> {
+    fn fate(&self, now: Millis, wants: Want) -> Option<(Verdict, String)> {
         let role = self.role();
         match wants {
             Want::Vote if role == Role::Active => Some((
@@ -231,17 +253,13 @@ impl Engine {
                 None
             }
             Want::Vote => Some(self.failed_promotion()),
-            Want::Off => self.fate_of_demotion(role),
-            Want::Handover => self.fate_of_handover(),
+            Want::Off => self.fate_of_demotion(now, role),
+            Want::Handover => self.fate_of_handover(now),
             Want::Up if self.restart_is_due() => None,
             Want::Up
                 if matches!(
                     role,
-                    Role::CatchingUp
-                        | Role::Standby
-                        | Role::Parked
-                        | Role::Promoting
-                        | Role::Active
+                    Role::Standby | Role::Parked | Role::Promoting | Role::Active
                 ) =>
             {
                 Some((
@@ -264,7 +282,7 @@ impl Engine {
         (verdict, text)
     }
 
-    fn fate_of_demotion(&self, role: Role) -> Option<(Verdict, String)> {
+    fn fate_of_demotion(&self, now: Millis, role: Role) -> Option<(Verdict, String)> {
         let off = self.child.harmless() && self.hold.is_none() && self.gate.open.is_none();
         let releasing = matches!(self.stage, Stage::Starting(Launch::Release(_)));
         let resting = !releasing
@@ -275,10 +293,15 @@ impl Engine {
         if !off || !resting || self.remembering.is_some() {
             return None;
         }
-        let who = match (&self.handed, self.successor_votes()) {
-            (Some(_), None) => return None,
+        let who = match (&self.moves.handed, self.voter_in_words(now)) {
+            (Some(handed), _) if handed.votes.is_none() => return None,
             (_, Some(votes)) => votes,
-            (None, None) => "nobody votes from here".to_owned(),
+            (_, None) => match &self.moves.not_passed {
+                Some(why) => {
+                    format!("nobody votes from here, and the term could not be passed on: {why}")
+                }
+                None => "nobody votes from here".to_owned(),
+            },
         };
         let votes = format!("{who}; {}", self.record_sentence());
         Some(match &self.memory_failed {

@@ -16,7 +16,8 @@ impl Engine {
         then: Then,
         detail: impl Into<String>,
     ) {
-        self.handed = None;
+        self.moves.handed = None;
+        self.moves.not_passed = None;
         // A failure is tried again where nobody else can vote; everything else that ends a tenure ends the claim to it.
         self.reclaims &= cause == Cause::PromotionFailed;
         self.enter(
@@ -56,7 +57,7 @@ impl Engine {
                 return;
             }
         }
-        self.handed = None;
+        self.moves.handed = None;
         self.enter(now, Stage::Fenced(Quiet::RefuseVotes), cause, detail);
         self.quiet_advance(now);
     }
@@ -73,7 +74,7 @@ impl Engine {
             && held
         {
             let to = to.clone();
-            self.passed_to = Some(to.clone());
+            self.moves.passed_to = Some(to.clone());
             self.progress("passing the term");
             self.ask(now, |op| Effect::PassTerm { op, term, to });
         } else {
@@ -151,7 +152,11 @@ impl Engine {
         if let Stage::Demoting(demotion) = &mut self.stage {
             demotion.then = Then::Stand;
         }
-        self.passed_to = None;
+        self.moves.passed_to = None;
+        self.moves.not_passed = Some(outcome.sentence());
+        if self.moves.handed.is_none() {
+            self.restart_is_off(&outcome.sentence());
+        }
         self.settle_term(now);
     }
 
@@ -162,6 +167,7 @@ impl Engine {
             self.own = None;
             self.enter(now, Stage::CatchingUp, Cause::OffIdentity, "");
             self.restart_if_due(now);
+            self.restart_is_off("the term was lost on the way");
         } else {
             let death = std::mem::take(&mut self.death);
             self.enter(

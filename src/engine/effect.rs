@@ -25,8 +25,13 @@ pub enum Effect {
     /// higher number, so that a late request about the earlier number cannot touch it. Performed in order with `Release` and
     /// `PassTerm`.
     ///
-    /// `regardless`: an operator's word stands for that of the nodes that cannot be asked.
-    Acquire { op: OpId, regardless: bool },
+    /// `regardless`: an operator's word stands for that of the nodes that cannot be asked. `tip`: the newest slot of the cluster that is
+    /// known here.
+    Acquire {
+        op: OpId,
+        regardless: bool,
+        tip: u64,
+    },
     /// Run the fence command for every other node that cannot be reached. `Done`: each was ended, and has not been met since; an
     /// `Acquire` may do without it. Issued where an `Acquire` was refused for such nodes, and the chain shows no votes.
     FencePeers { op: OpId },

@@ -79,6 +79,9 @@ impl Engine {
     fn what_comes_next(&self, now: Millis) -> String {
         match &self.stage {
             Stage::CatchingUp => self.fit(now).err().unwrap_or_default(),
+            Stage::Parked if self.asks_for_term() => {
+                "it votes when the holder hands over, which it was asked to".into()
+            }
             Stage::Parked => {
                 "`supervisor ctl resume` makes it a standby, `supervisor ctl promote` lets it vote"
                     .into()
@@ -89,17 +92,32 @@ impl Engine {
             Stage::Standby if self.setup.authority.alone => {
                 "`supervisor ctl promote` lets it vote".into()
             }
+            Stage::Standby if self.paused_until.is_some() => {
+                "it is paused, and takes nothing over: `supervisor ctl resume` ends that".into()
+            }
             Stage::Standby if !self.setup.automatic => {
                 "failover.mode is manual: `supervisor ctl promote` lets it vote".into()
             }
             Stage::Standby => match self.barred() {
                 Some(why) => format!("an operator has to decide: {why}"),
+                None if !self.has_voted => {
+                    "no vote of this identity is known: `supervisor ctl promote` lets this node vote, with --first-vote where it has never voted".into()
+                }
+                None if self.isolated_since.is_some() => {
+                    "it looks cut off from the cluster, and takes nothing over until that ends".into()
+                }
                 None => "it takes over when nobody holds the term".into(),
             },
-            Stage::Active(_) => match &self.planned {
+            Stage::Active(_) => match &self.moves.planned {
                 Some(plan) => format!(
-                    "it hands over to {} when {} slots without a leader slot of this identity lie ahead",
-                    plan.to, self.setup.timing.clear_slots
+                    "it hands over to {} when {} slots without a leader slot of this identity lie ahead{}",
+                    plan.to,
+                    self.setup.timing.clear_slots,
+                    if plan.parks {
+                        ", or at its deadline all the same"
+                    } else {
+                        ""
+                    }
                 ),
                 None => "it votes until it is demoted, loses the term or fails".into(),
             },

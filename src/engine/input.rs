@@ -1,7 +1,9 @@
 //! Everything that can happen to the engine. Inputs are facts; none of them is a decision.
 
 use super::setup::Setup;
-use super::values::{Command, Millis, NodeName, OpId, RecordKind, RecordMark, RequestId, Term};
+use super::values::{
+    Command, Millis, NodeName, OpId, Plea, RecordKind, RecordMark, RequestId, Term,
+};
 
 /// One thing that happened, handed to `Engine::step` together with the time.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -171,6 +173,8 @@ pub struct PeerFacts {
     pub node: NodeName,
     /// It could be promoted at once; the error says why not.
     pub ready: Result<(), String>,
+    /// Slots behind the cluster; `None`: it does not know.
+    pub behind: Option<u64>,
     /// Higher goes first.
     pub priority: u32,
     /// What its newest record is; `None`: it has none, or does not say.
@@ -178,7 +182,5 @@ pub struct PeerFacts {
     /// The term it votes under.
     pub active_term: Option<Term>,
     /// Its operator wants it to vote.
-    pub asks: bool,
-    /// And this node to restart its validator then.
-    pub relieves: bool,
+    pub asks: Option<Plea>,
 }

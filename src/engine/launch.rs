@@ -10,7 +10,7 @@ use super::effect::Effect;
 use super::input::{Exit, Outcome};
 use super::state::{
     Carry, Child, End, Fencing, Launch, Pause, PromoteStep, Promotion, RecordDurable, Stage,
-    TermHeld,
+    TermHeld, Want,
 };
 use super::table::Cause;
 use super::values::{Identity, Millis, PromoteFlags, Role, Term, Verdict};
@@ -22,9 +22,11 @@ impl Engine {
         if self.reclaims {
             self.claimed = true;
             self.set_launch(Launch::Acquire);
+            let tip = self.tip;
             self.ask(now, |op| Effect::Acquire {
                 op,
                 regardless: false,
+                tip,
             });
         } else {
             self.launch_link(now, Carry::Unstaked);
@@ -208,7 +210,7 @@ impl Engine {
         match pause {
             Pause::Died(exit) => self.back_off(now, Some(exit)),
             Pause::Ended => self.back_off(now, None),
-            Pause::Until(at) => self.wait_in_backoff(at),
+            Pause::Until(at) => self.wait_in_backoff(now, at),
         }
     }
 
@@ -222,6 +224,14 @@ impl Engine {
             .is_some_and(|at| now.since(*at) > timing.restart_window_ms)
         {
             self.restarts.pop_front();
+        }
+        if let Some(exit) = exit {
+            self.refuse_waiters(
+                &format!(
+                    "the validator ended again ({exit}): see its log. It is started again by itself"
+                ),
+                |wants| wants == Want::Up,
+            );
         }
         if let Some(exit) = exit
             && self.restarts.len() >= timing.restart_max as usize
@@ -242,13 +252,13 @@ impl Engine {
         if exit.is_some() {
             self.restarts.push_back(now);
         }
-        self.wait_in_backoff(now.plus(wait_ms));
+        self.wait_in_backoff(now, now.plus(wait_ms));
     }
 
-    fn wait_in_backoff(&mut self, until: Millis) {
+    fn wait_in_backoff(&mut self, now: Millis, until: Millis) {
         self.set_launch(Launch::Backoff);
         self.await_until(until, Reason::Backoff);
-        self.answer_waiters();
+        self.answer_waiters(now);
     }
 
     fn launch_install(&mut self, now: Millis, held: TermHeld) {

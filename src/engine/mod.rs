@@ -36,6 +36,7 @@ mod invariants;
 mod launch;
 pub mod pact;
 mod peers;
+mod plan;
 mod promote;
 mod quiet;
 mod setup;
@@ -57,8 +58,8 @@ pub use invariants::Violation;
 pub use setup::{AuthorityTraits, Fence, Setup, Timing};
 
 use state::{
-    Chain, Child, Entered, FencedOff, Gate, Handed, Hold, Holder, Launch, OwnView, PeerView,
-    Planned, Stage, TransitionRef, Waiter, Wish,
+    Chain, Child, Entered, FencedOff, Gate, Hold, Holder, Launch, Moves, OwnView, PeerView, Stage,
+    TransitionRef, Waiter,
 };
 use std::collections::{BTreeMap, VecDeque};
 use table::Cause;
@@ -122,19 +123,7 @@ pub struct Engine {
     holder: Holder,
     /// Since when that node holds it, as far as is known here.
     holder_since: Millis,
-    /// Where the term went last, until we vote again.
-    passed_to: Option<NodeName>,
-    planned: Option<Planned>,
-    handed: Option<Handed>,
-    /// The validator is restarted when the node that was handed the term votes.
-    restarts_next: bool,
-    /// This standby asks the holder for the term.
-    wish: Option<Wish>,
-    /// What the holder says to that.
-    wish_answer: Option<String>,
-    /// A node that asks for our term, and why it is not given it yet.
-    declined: Option<(NodeName, String)>,
-    leads: Leads,
+    moves: Moves,
     /// Promotions that came to nothing since the last vote.
     failures: u32,
     /// The identity is known to have voted: there is a record, or somebody held the term.
@@ -148,6 +137,8 @@ pub struct Engine {
     parked: bool,
     paused_until: Option<Millis>,
     own: Option<OwnView>,
+    /// The newest slot of the cluster that the validator has told of.
+    tip: u64,
     peers: BTreeMap<NodeName, PeerView>,
     /// This node held the term last, as far as it knows: it has seen nobody vote since.
     held_last: bool,
@@ -206,14 +197,7 @@ impl Engine {
             claimed: memory.holds && setup.authority.alone,
             holder: Holder::Unknown,
             holder_since: now,
-            passed_to: None,
-            planned: None,
-            handed: None,
-            restarts_next: false,
-            wish: None,
-            wish_answer: None,
-            declined: None,
-            leads: Leads::Unknown,
+            moves: Moves::default(),
             failures: 0,
             has_voted: false,
             told_of_absence: None,
@@ -222,6 +206,7 @@ impl Engine {
             parked: memory.parked,
             paused_until: None,
             own: None,
+            tip: 0,
             peers: BTreeMap::new(),
             held_last: false,
             absent: BTreeMap::new(),
@@ -289,6 +274,7 @@ impl Engine {
             self.pause_deadline(),
             self.answer_deadline(),
             self.handover_deadline(),
+            self.step_back_deadline(),
         ];
         ours.into_iter()
             .chain([
@@ -311,6 +297,7 @@ impl Engine {
         }
         self.answers_are_late(now);
         self.watch_handover(now);
+        self.watch_step_back(now);
         self.watch_lease(now);
         self.watch_trouble(now);
         self.watch_stray(now);
@@ -341,7 +328,7 @@ impl Engine {
         }
         if answers(self.remembering) {
             self.remembering = None;
-            return self.remembered(outcome);
+            return self.remembered(now, outcome);
         }
         if answers(self.returning) {
             return self.stray_returned(now, op, &outcome);
@@ -459,9 +446,10 @@ impl Engine {
             cause,
             detail,
         });
-        self.answer_waiters();
+        self.answer_waiters(now);
         if to == Role::Active {
-            self.handed = None;
+            self.moves.handed = None;
+            self.moves.takes_back = false;
         }
     }
 

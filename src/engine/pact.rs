@@ -18,7 +18,8 @@ pub struct Pact {
     asking: Option<Asking>,
     /// The heir of the ballot was named by an earlier process of this node.
     heir_is_old: bool,
-    /// Those that were proven dead, and have not been met since. Like a right, a proof never outlives the process that has it.
+    /// Those that were proven dead, and have not been met since. Like a right, a proof never outlives the process that has it. It is
+    /// for one term: once any other ballot is kept here, who is in that one, or has promised it, may live.
     dead: BTreeSet<NodeName>,
 }
 
@@ -108,6 +109,12 @@ impl Pact {
         self.ballot.term == term && self.ballot.is_of(holder) && !self.ballot.ended
     }
 
+    /// The holder of the term that has ended has named this node, which has not taken the next one.
+    #[must_use]
+    pub fn inherits(&self) -> bool {
+        self.ballot.ended && self.ballot.heir.as_ref() == Some(&self.node)
+    }
+
     /// Whether this node may take the next term without those that it cannot ask.
     #[must_use]
     pub fn is_entitled(&self) -> bool {
@@ -152,8 +159,8 @@ impl Pact {
 
     /// Begins to ask for a term above `seen`, the highest that this node knows of. `others` says of every other node how much of it is
     /// heard. Those that are away may be dead ([`Self::bury`]), or an operator's word stands for all of them, `regardless`. A term that
-    /// passes over a node is at least `unix_ms`, the time: one may have been taken there that nobody here has heard of, and the later
-    /// of two is to be above the earlier one.
+    /// passes over a node is at least `tip`, the newest slot of the cluster: one may have been taken there that nobody here has heard
+    /// of, and the later of two is to be above the earlier one. All nodes see one cluster, and no clock of theirs has a say in it.
     ///
     /// Each node takes terms of its own, those that leave its place among all nodes when divided by their number.
     ///
@@ -163,7 +170,7 @@ impl Pact {
         &mut self,
         others: &BTreeMap<NodeName, Presence>,
         seen: Term,
-        unix_ms: u64,
+        tip: u64,
         regardless: bool,
     ) -> Result<Term, Barred> {
         let holder = self.ballot.holder.as_ref().filter(|_| !self.ballot.ended);
@@ -189,7 +196,7 @@ impl Pact {
             return Err(Barred::Away(away));
         }
         let above = seen.max(self.ballot.term).0.saturating_add(1);
-        let least = if passes_over { unix_ms } else { 0 };
+        let least = if passes_over { tip } else { 0 };
         let term = self.own_term(others, above.max(least));
         self.asking = Some(Asking {
             term,
@@ -310,7 +317,10 @@ impl Pact {
         let is_next = ballot.is_of(&self.node) && !ballot.void;
         let lost = (self.holds && !stays && !is_next).then_some(self.ballot.term);
         self.holds &= stays && ballot.heir.is_none();
-        self.heir_is_old &= ballot == self.ballot;
+        if ballot != self.ballot {
+            self.heir_is_old = false;
+            self.dead.clear();
+        }
         self.ballot = ballot;
         lost
     }

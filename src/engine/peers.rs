@@ -12,22 +12,26 @@ impl Engine {
         let PeerFacts {
             node,
             ready,
+            behind,
             priority,
             record,
             active_term,
             asks,
-            relieves,
         } = facts;
         let view = PeerView {
             at: now,
             ready,
+            behind,
             priority,
             record,
             active_term,
         };
         self.absent.remove(&node);
         self.held_last &= active_term.is_none();
+        self.moves.takes_back &= active_term.is_none();
         self.peers.insert(node.clone(), view);
+        self.forget_handed(&node);
+        self.wish_is_heard(&node);
         self.look_at_fenced_off();
         self.see_successor_vote(now);
         if let (Some(theirs), Some(ours)) = (active_term, self.term())
@@ -39,7 +43,7 @@ impl Engine {
                 format!("{node} votes under term {theirs}, ours is {ours}"),
             );
         }
-        self.peer_wishes(now, node, asks, relieves);
+        self.peer_wishes(now, node, asks);
     }
 
     /// The other node that votes, as it said itself lately.
@@ -53,16 +57,26 @@ impl Engine {
         votes.max().map(|(_, node)| node)
     }
 
-    /// A peer that could vote at once: `wanted`, or the first of all.
+    /// A peer that could take over where this node has to leave: `wanted`, or the first of all.
     pub(super) fn successor(&self, now: Millis, wanted: Option<&NodeName>) -> Option<NodeName> {
-        self.choose(now, wanted).ok()
+        self.first(wanted, |view| self.against(now, view)).ok()
     }
 
-    /// The same, with what stands against it.
+    /// A peer that could vote without a gap, or what stands against it.
     pub(super) fn choose(
         &self,
         now: Millis,
         wanted: Option<&NodeName>,
+    ) -> Result<NodeName, String> {
+        self.first(wanted, |view| {
+            self.against(now, view).or_else(|| self.too_far(view))
+        })
+    }
+
+    fn first(
+        &self,
+        wanted: Option<&NodeName>,
+        against_it: impl Fn(&PeerView) -> Option<String>,
     ) -> Result<NodeName, String> {
         if wanted == Some(&self.setup.node) {
             return Err(format!("{} is this node", self.setup.node));
@@ -70,7 +84,7 @@ impl Engine {
         let right = |node: &NodeName| wanted.is_none_or(|wanted| wanted == node);
         let (mut best, mut against) = (None, Vec::new());
         for (node, view) in self.peers.iter().filter(|(node, _)| right(node)) {
-            match self.against(now, view) {
+            match against_it(view) {
                 None => best = best.max(Some((view.priority, std::cmp::Reverse(node)))),
                 Some(why) => against.push(format!("{node} {why}")),
             }
@@ -96,6 +110,14 @@ impl Engine {
             .clone()
             .err()
             .or_else(|| self.other_kind(view.record?))
+    }
+
+    fn too_far(&self, view: &PeerView) -> Option<String> {
+        let limit = self.setup.timing.handover_slots;
+        let behind = view.behind.filter(|behind| *behind > limit)?;
+        Some(format!(
+            "is {behind} slots behind the cluster, and would vote that much later: {limit} are the most (failover.handover_within)"
+        ))
     }
 
     /// A chain moves from towers to vote histories once. A node whose newest record is from the other side of that move lacks

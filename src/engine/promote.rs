@@ -108,14 +108,26 @@ impl Engine {
         }
     }
 
-    /// One that was given the term has a node behind it that can vote as well.
-    fn votes_within_ms(&self) -> u64 {
-        let timing = &self.setup.timing;
+    /// When a node that was given the term gives it back: the one that gave it can vote as well.
+    pub(super) fn step_back_deadline(&self) -> Option<(Millis, Reason)> {
         match &self.stage {
             Stage::Promoting(Promotion {
                 passed_by: Some(_), ..
-            }) => timing.handover_ms,
-            _ => timing.promote_ms,
+            }) => {
+                let until = self.entered.at.plus(self.setup.timing.handover_ms);
+                Some((until, Reason::Handover))
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn watch_step_back(&mut self, now: Millis) {
+        if let Some(step) = self.promote_step()
+            && self.step_back_deadline().is_some_and(|(at, _)| at <= now)
+        {
+            let within_s = self.setup.timing.handover_ms / 1000;
+            let why = format!("no vote within {within_s} s of being given the term");
+            self.promotion_failed(now, step, &why);
         }
     }
 
@@ -123,7 +135,7 @@ impl Engine {
     pub(super) fn await_first_vote(&mut self, now: Millis) {
         self.set_promote(PromoteStep::AwaitFirstVote);
         self.progress("waiting for the first vote");
-        self.await_until(now.plus(self.votes_within_ms()), Reason::Step);
+        self.await_until(now.plus(self.setup.timing.promote_ms), Reason::Step);
         self.see_first_vote(now);
     }
 
@@ -139,7 +151,7 @@ impl Engine {
         }
         let slot_then = self.own.map_or(0, |own| own.slot);
         self.failures = 0;
-        self.passed_to = None;
+        self.moves.passed_to = None;
         self.fenced_off = None;
         let unparks = std::mem::take(&mut self.parked);
         self.enter(
@@ -165,7 +177,12 @@ impl Engine {
             Stage::Promoting(promotion) => promotion.flags.accept_double_vote_risk,
             _ => false,
         };
-        self.ask(now, |op| Effect::Acquire { op, regardless });
+        let tip = self.tip;
+        self.ask(now, |op| Effect::Acquire {
+            op,
+            regardless,
+            tip,
+        });
     }
 
     fn install(&mut self, now: Millis, held: TermHeld) {
@@ -230,7 +247,7 @@ impl Engine {
         if self.child.switch_due.is_some() {
             self.set_promote(PromoteStep::AwaitSwitch);
             self.progress("waiting for the validator to switch");
-            self.await_until(now.plus(self.votes_within_ms()), Reason::Step);
+            self.await_until(now.plus(self.setup.timing.promote_ms), Reason::Step);
         } else {
             self.unmute(now);
         }
@@ -316,7 +333,7 @@ impl Engine {
     fn first_vote_is_late(&mut self, now: Millis) {
         let promote_ms = self.setup.timing.promote_ms;
         if !self.setup.authority.alone {
-            let waited_s = self.votes_within_ms() / 1000;
+            let waited_s = promote_ms / 1000;
             return self.promotion_failed(
                 now,
                 PromoteStep::AwaitFirstVote,
@@ -343,7 +360,7 @@ impl Engine {
             Stage::Promoting(Promotion {
                 passed_by: Some(node),
                 ..
-            }) if self.passed_to.as_ref() != Some(node) => Then::Pass(node.clone()),
+            }) if self.moves.passed_to.as_ref() != Some(node) => Then::Pass(node.clone()),
             _ => Then::Stand,
         }
     }

@@ -46,10 +46,14 @@ pub struct Timing {
     pub promote_ms: u64,
     /// From being given the term to the first vote; then it goes back.
     pub handover_ms: u64,
+    /// Slots behind the cluster at which a node is not handed the term: it would vote that much later.
+    pub handover_slots: u64,
     /// Slots without a leader slot of ours that a handover waits for.
     pub clear_slots: u64,
     /// How long it waits for them.
     pub clear_within_ms: u64,
+    /// How long a demotion does, which then begins all the same.
+    pub demote_clear_ms: u64,
     /// Silence at the gate before it closes in a demotion.
     pub gate_quiet_ms: u64,
     /// From exec to the first answer of the admin RPC.

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::input::{Exit, GateFacts};
+use super::input::{Exit, GateFacts, Leads};
 use super::table::Transition;
 use super::values::{
-    Identity, Millis, NodeName, PromoteFlags, RecordKind, RecordMark, RequestId, Role, Term,
+    Identity, Millis, NodeName, Plea, PromoteFlags, RecordKind, RecordMark, RequestId, Role, Term,
 };
 
 /// A role with what is under way in it.
@@ -315,9 +315,33 @@ pub(super) struct OwnView {
 pub(super) struct PeerView {
     pub(super) at: Millis,
     pub(super) ready: Result<(), String>,
+    pub(super) behind: Option<u64>,
     pub(super) priority: u32,
     pub(super) record: Option<RecordKind>,
     pub(super) active_term: Option<Term>,
+}
+
+/// What moves the identity from one node to another: planned here, wished for, or given away and not over yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Moves {
+    /// Where the term went last, until we vote again.
+    pub(super) passed_to: Option<NodeName>,
+    pub(super) planned: Option<Planned>,
+    pub(super) handed: Option<Handed>,
+    /// The validator is restarted when the node that was handed the term votes.
+    pub(super) restarts_next: bool,
+    /// This node gave its term up for a handover, and nobody has been seen to vote since: it takes the term back where that can be had,
+    /// whatever failover.mode and a pause say.
+    pub(super) takes_back: bool,
+    /// Why the term could not be passed on last.
+    pub(super) not_passed: Option<String>,
+    /// This standby asks the holder for the term.
+    pub(super) wish: Option<Wish>,
+    /// What the holder says to that.
+    pub(super) wish_answer: Option<String>,
+    /// A node that asks for our term, and why it is not given it yet.
+    pub(super) declined: Option<(NodeName, String)>,
+    pub(super) leads: Leads,
 }
 
 /// A handover that waits for a stretch without leader slots of ours.
@@ -329,6 +353,8 @@ pub(super) struct Planned {
     pub(super) detail: String,
     /// The validator is restarted once the other node votes.
     pub(super) restarts: bool,
+    /// It is a demotion: whatever becomes of the other node, this one stops voting by then.
+    pub(super) parks: bool,
     /// That node's operator asked for it, and may take it back.
     pub(super) wished: bool,
     /// What was told of last, of what it waits for.
@@ -340,8 +366,9 @@ pub(super) struct Planned {
 pub(super) struct Wish {
     /// It is asked for its term until then.
     pub(super) until: Millis,
-    /// And is to restart its validator when this node votes.
-    pub(super) restarts: bool,
+    pub(super) plea: Plea,
+    /// Since when that node is gone.
+    pub(super) gone_at: Option<Millis>,
 }
 
 /// A term that another node was given.

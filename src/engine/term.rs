@@ -87,6 +87,7 @@ impl Engine {
             // It asks for the term itself, and is granted this one.
             return;
         }
+        self.drop_wish_as_unfit(now);
         // A term that cannot be used is given back from rest, for anybody to take.
         self.page(format!(
             "{from} passed term {term} to this node, which is {} and cannot vote",
@@ -192,8 +193,8 @@ impl Engine {
 
     /// Nobody holds the term, and it is this standby's turn.
     pub(super) fn takeover_deadline(&self) -> Option<(Millis, Reason)> {
-        if !matches!(self.stage, Stage::Standby) || self.paused_until.is_some() || !self.own_moves()
-        {
+        let is_paused = self.paused_until.is_some() && !self.moves.takes_back;
+        if !matches!(self.stage, Stage::Standby) || is_paused || !self.own_moves() {
             return None;
         }
         let earliest = self.entered.at.max(self.retry_at.unwrap_or_default());
@@ -205,9 +206,12 @@ impl Engine {
             return None;
         }
         let Holder::Nobody { since } = self.holder else {
-            return self.fence_deadline();
+            return self
+                .fence_deadline()
+                .filter(|_| self.paused_until.is_none());
         };
-        let told = !self.setup.automatic && self.told_of_absence == Some(since);
+        let by_itself = self.setup.automatic || self.moves.takes_back;
+        let told = !by_itself && self.told_of_absence == Some(since);
         let may = !told && self.isolated_since.is_none();
         let wait_ms =
             u64::from(self.setup.rank).saturating_mul(self.setup.timing.takeover_stagger_ms);
@@ -233,7 +237,8 @@ impl Engine {
             (_, Some(gone_at)) if !alone => (Cause::HolderSilent, Some(gone_at)),
             _ => (Cause::HolderGone, None),
         };
-        if !self.setup.automatic && !alone {
+        let completes = self.moves.takes_back && cause == Cause::HolderGone;
+        if !self.setup.automatic && !alone && !completes {
             self.told_of_absence = since;
             let what = match cause {
                 Cause::HolderSilent => {

@@ -23,6 +23,8 @@ impl Engine {
                     Some(before) => before.moved_at,
                     None => None,
                 };
+                let tip = slot.saturating_add(behind.unwrap_or(0));
+                self.tip = self.tip.max(tip);
                 self.own = Some(OwnView {
                     at: now,
                     healthy,
@@ -100,8 +102,30 @@ impl Engine {
             (Stage::Standby, Err(why)) => {
                 self.enter(now, Stage::CatchingUp, Cause::FellBehind, why)
             }
+            (Stage::Parked, Err(_)) => self.drop_wish_as_unfit(now),
             _ => {}
         }
+    }
+
+    /// Why this node could not be given the term at this moment, as the others are told; `None`: it could vote at once.
+    #[must_use]
+    pub fn unready(&self, now: Millis) -> Option<String> {
+        let asks = self.asks_for_term();
+        let why = match self.stage {
+            Stage::Standby if self.paused_until.is_some() && !asks => "is paused",
+            Stage::Standby if self.barred().is_some() && !asks => "waits for an operator's word",
+            // The operator's last word is that it is to vote.
+            Stage::Standby => "",
+            Stage::Parked if asks => "",
+            _ => return Some(format!("is {}", self.role())),
+        };
+        if why.is_empty() && self.fit(now).is_err() {
+            return Some(format!("is {}", self.role()));
+        }
+        if why.is_empty() && self.child.switch_due.is_some() {
+            return Some("has not finished its last change of identity".into());
+        }
+        (!why.is_empty()).then(|| why.to_owned())
     }
 
     /// Gossip is no proof: the term is confirmed by a fresh transaction before anything is done.
@@ -164,7 +188,7 @@ impl Engine {
     }
 
     pub(super) fn watch_trouble(&mut self, now: Millis) {
-        if matches!(self.stage, Stage::Standby) {
+        if matches!(self.stage, Stage::Standby | Stage::Parked) {
             self.judge_own(now);
         }
         if self.isolation_due().is_some_and(|at| at <= now) {

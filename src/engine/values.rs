@@ -163,31 +163,44 @@ impl fmt::Display for Role {
 pub struct RequestId(pub u64);
 
 /// What an operator can ask of the engine. Reading requests (`status`, `explain`, `history`) never reach it.
+///
+/// `at_once`: what hands over does not wait for a stretch without leader slots of the identity.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Command {
     /// Stop voting here, hand over if possible, and park.
-    Demote,
+    Demote { at_once: bool },
     /// Vote here.
     Promote(PromoteFlags),
-    /// Pass the term to `to`, or to the best ready standby. `at_once`: also next to a leader slot of ours.
+    /// Pass the term to `to`, or to the best ready standby.
     Handover { to: Option<NodeName>, at_once: bool },
     /// Unpark, and end a pause.
     Resume,
     /// Decide nothing automatically until `until`.
     Pause { until: Millis },
     /// Restart the validator in place.
-    Restart,
+    Restart { at_once: bool },
     /// Vote here in place of the node that votes, which restarts its validator then.
-    Relieve,
+    Relieve { at_once: bool },
 }
 
-/// What an operator vouches for in a promotion.
+/// What an operator says of a promotion beside it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PromoteFlags {
     /// This identity has never voted: no record is expected anywhere.
     pub first_vote: bool,
     /// The other node may still be voting, and that risk is taken.
     pub accept_double_vote_risk: bool,
+    /// The node that votes, if there is one, is to hand over without waiting for a stretch without leader slots.
+    pub at_once: bool,
+}
+
+/// What the operator of a standby wants of the node that votes, beside its term.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Plea {
+    /// It is to restart its validator when it has handed over.
+    pub restarts: bool,
+    /// It is not to wait for a stretch without leader slots.
+    pub at_once: bool,
 }
 
 /// How an admitted or refused command ended.

@@ -41,6 +41,8 @@ const NAMES: [&str; 2] = ["a", "b"];
 const HOST: &str = "127.0.0.1";
 const MET_WITHIN_MS: u64 = 10_000;
 const WITHIN: Duration = Duration::from_secs(5);
+/// The newest slot of the cluster.
+const TIP: u64 = 1_000_000;
 
 pub(crate) fn measure(dir: &Path, table: &mut Table) -> Result<(), AnyError> {
     let memory = Path::new("/dev/shm");
@@ -131,7 +133,7 @@ impl Pair {
         let (holder, other) = (start(0, own_dir.clone())?, start(1, other_dir.clone())?);
         let mut term = None;
         let met = until(MET_WITHIN_MS, || {
-            term = holder.acquire(WITHIN, false).ok();
+            term = holder.acquire(WITHIN, false, TIP).ok();
             term.is_some()
         });
         let (term, _) = term.filter(|_| met).ok_or("the two nodes do not meet")?;

@@ -136,7 +136,7 @@ fn garbage_and_huge_requests_get_an_answer_and_do_no_harm() {
         b"{\"v\":1,\"request\":\"explode\"}\n",
         b"{\"v\":2,\"request\":\"status\"}\n",
         b"{\"v\":1,\"request\":\"promote\",\"first_vote\":\"maybe\"}\n",
-        b"{\"v\":1,\"request\":\"demote\",\"now\":true}\n",
+        b"{\"v\":1,\"request\":\"demote\",\"later\":true}\n",
         b"\xff\xfe\x00\n",
         &[b'['; 200_000],
         &[b'x'; 3_000_000],

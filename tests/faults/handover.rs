@@ -152,7 +152,7 @@ fn a_successor_whose_validator_is_frozen_gives_the_term_back() {
     assert!(stop_validator(lab.node("b")));
     let text = ends_with(&lab, "a", &["handover", "--now"], 1);
     assert!(
-        text.contains("the term came back") || text.contains("no standby is ready"),
+        text.contains("gave the term back") || text.contains("no standby is ready"),
         "{text}"
     );
     lab.await_votes_of("a", 5, SOON_MS);

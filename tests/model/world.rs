@@ -351,10 +351,10 @@ fn peer(node: usize) -> Input {
     Input::Observed(Observation::Peer(PeerFacts {
         node: name(node),
         ready: Ok(()),
+        behind: Some(0),
         priority: 0,
         record: None,
         active_term: None,
-        asks: false,
-        relieves: false,
+        asks: None,
     }))
 }

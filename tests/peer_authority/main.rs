@@ -2,6 +2,7 @@
 
 mod access;
 mod certificates;
+mod claims;
 #[path = "../etcd_authority/ears.rs"]
 mod ears;
 mod flood;

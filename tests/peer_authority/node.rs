@@ -23,6 +23,8 @@ pub(crate) const IDENTITY: [u8; 32] = [7; 32];
 pub(crate) const SOON_MS: u64 = 20_000;
 const PORT: u16 = 7400;
 pub(crate) const WITHIN: Duration = Duration::from_secs(5);
+/// The newest slot of the cluster.
+pub(crate) const TIP: u64 = 1_000_000;
 
 /// What a set of nodes is made of: certificates, directories, and a wire to each node that can be cut.
 pub(crate) struct Set {
@@ -133,6 +135,7 @@ pub(crate) struct Node {
     ears: Ears,
     passed: Arc<AtomicUsize>,
     words: Arc<AtomicUsize>,
+    lost: Arc<AtomicUsize>,
 }
 
 impl Deref for Node {
@@ -153,18 +156,20 @@ impl Node {
         let (ears, tell) = Ears::new();
         let passed = Arc::new(AtomicUsize::new(0));
         let words = Arc::new(AtomicUsize::new(0));
-        let counts = [&passed, &words].map(Arc::clone);
+        let lost = Arc::new(AtomicUsize::new(0));
+        let counts = [&passed, &words, &lost].map(Arc::clone);
         let surroundings = Surroundings {
             clock: || Millis(0),
             state_dir: state_dir.to_owned(),
             tell: Box::new(move |news| {
-                let [passed, words] = &counts;
+                let [passed, words, lost] = &counts;
                 match news {
                     News::Term(AuthorityNews::Passed { .. }) => {
                         passed.fetch_add(1, Ordering::Relaxed);
                     }
-                    News::Member { .. } => {
+                    News::Member { ref member, .. } => {
                         words.fetch_add(1, Ordering::Relaxed);
+                        lost.fetch_add(usize::from(member.is_none()), Ordering::Relaxed);
                     }
                     _ => {}
                 }
@@ -184,6 +189,7 @@ impl Node {
             ears,
             passed,
             words,
+            lost,
         })
     }
 
@@ -195,6 +201,11 @@ impl Node {
     /// How often it was told something of another node.
     pub(crate) fn times_told_of_others(&self) -> usize {
         self.words.load(Ordering::Relaxed)
+    }
+
+    /// How often another node was gone.
+    pub(crate) fn times_lost(&self) -> usize {
+        self.lost.load(Ordering::Relaxed)
     }
 
     #[track_caller]
@@ -216,7 +227,7 @@ impl Node {
 
     #[track_caller]
     pub(crate) fn is_refused(&self) -> String {
-        match self.authority.acquire(WITHIN, false) {
+        match self.authority.acquire(WITHIN, false, TIP) {
             Err(Fault::Refused(why) | Fault::Unsafe(why)) => why,
             other => panic!("not refused: {other:?}"),
         }
@@ -260,7 +271,7 @@ impl Node {
 pub(crate) fn acquired(authority: &Peer) -> (Term, Option<RecordMark>) {
     let mut last = None;
     let taken = until(SOON_MS, || {
-        last = Some(authority.acquire(WITHIN, false));
+        last = Some(authority.acquire(WITHIN, false, TIP));
         matches!(last, Some(Ok(_)))
     });
     assert!(taken, "not acquired: {last:?}");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::node::{Node, SOON_MS, Set, WITHIN, mark, voting};
+use crate::node::{Node, SOON_MS, Set, TIP, WITHIN, mark, voting};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use testkit::held::{Held, Point};
 use testkit::stand_in::until;
@@ -132,7 +132,7 @@ fn a_holder_that_is_to_hold_does_not_wait_for_a_peer_that_is_off_by_an_operators
     b.forget();
     drop(a);
     b.hears_of_trouble("");
-    let (term, _) = b.authority.acquire(WITHIN, true).expect("a term");
+    let (term, _) = b.authority.acquire(WITHIN, true, TIP).expect("a term");
     b.settles(term, 2).expect("a commit");
     // Once it was heard again it is one that may be lost.
     let a = set.start("a");
@@ -176,7 +176,7 @@ fn an_operators_word_stands_for_a_dead_peer_and_fences_it_when_it_is_not() {
     set.cut("b", true);
     a.settles(term, 2).expect("a commit");
     b.hears_of_trouble("");
-    let (next, _) = b.authority.acquire(WITHIN, true).expect("a term");
+    let (next, _) = b.authority.acquire(WITHIN, true, TIP).expect("a term");
     // However many terms the other one takes meanwhile.
     a.authority.release(term, false).expect("a release");
     let (again, _) = a.acquires();
@@ -251,7 +251,7 @@ fn two_that_ask_at_once_do_not_both_get_it() {
         let taken = std::thread::scope(|scope| {
             let ask = |node: &crate::node::Node| {
                 let authority = std::sync::Arc::clone(&node.authority);
-                scope.spawn(move || authority.acquire(WITHIN, false))
+                scope.spawn(move || authority.acquire(WITHIN, false, TIP))
             };
             [ask(&a), ask(&b)].map(|asked| asked.join().expect("an answer"))
         });

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::node::{IDENTITY, Node, SOON_MS, Set, acquired, mark};
+use crate::node::{IDENTITY, Node, SOON_MS, Set, TIP, acquired, mark};
 use crate::rogue::{
     ASK, COMMIT, FENCED, HELLO, KEPT, PROMISED, RECORD, REFUSED, Rogue, Sent, claim, framed,
     promise, record, state,
@@ -150,7 +150,7 @@ fn a_promise_that_is_sent_again_gives_no_other_term() {
     a.sends(&old);
     let authority = Arc::clone(&b.authority);
     let asked = std::thread::scope(|scope| {
-        let asked = scope.spawn(|| authority.acquire(SHORT, false));
+        let asked = scope.spawn(|| authority.acquire(SHORT, false, TIP));
         for promised in [old.clone(), promise(0), promise(u64::MAX)] {
             a.sends(&promised);
         }

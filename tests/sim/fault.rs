@@ -198,17 +198,23 @@ impl World {
 
     fn any_command(&mut self) -> Command {
         match self.rng.within(0, 9) {
-            0..=2 => Command::Demote,
+            0..=2 => Command::Demote {
+                at_once: self.rng.chance(50),
+            },
             3 | 4 => Command::Promote(PromoteFlags {
                 first_vote: self.rng.chance(30),
                 accept_double_vote_risk: false,
+                at_once: self.rng.chance(30),
             }),
             5 | 6 => Command::Handover {
                 to: None,
                 at_once: true,
             },
             7 => Command::Resume,
-            8 => Command::Restart,
+            8 if self.rng.chance(50) => Command::Relieve { at_once: true },
+            8 => Command::Restart {
+                at_once: self.rng.chance(50),
+            },
             _ => Command::Pause {
                 until: Millis(self.now + self.rng.within(0, 30_000)),
             },
@@ -318,7 +324,7 @@ impl World {
             there,
             Event::Fault(Fault::Says {
                 node: other,
-                command: Command::Demote,
+                command: Command::Demote { at_once: false },
             }),
         );
         self.after(

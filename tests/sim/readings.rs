@@ -3,7 +3,7 @@
 use crate::authority::Authority;
 use crate::event::Event;
 use crate::world::World;
-use validator_supervisor::engine::values::Role;
+use validator_supervisor::engine::values::{Millis, Role};
 use validator_supervisor::engine::{Input, Leads, Observation, PeerFacts};
 
 impl World {
@@ -82,16 +82,15 @@ impl World {
             {
                 continue;
             }
-            let (role, asks) = (sup.engine.role(), sup.engine.asks_for_term());
-            let ready = role == Role::Standby || (role == Role::Parked && asks);
+            let role = sup.engine.role();
             let seen = Observation::Peer(PeerFacts {
                 node: self.name(other),
-                ready: if ready { Ok(()) } else { Err(role.to_string()) },
+                ready: sup.engine.unready(Millis(self.now)).map_or(Ok(()), Err),
+                behind: Some(0),
                 priority: 0,
                 record: None,
                 active_term: sup.engine.term().filter(|_| role == Role::Active),
-                asks,
-                relieves: sup.engine.relieves(),
+                asks: sup.engine.plea(),
             });
             self.after(
                 10,

@@ -102,11 +102,11 @@ impl World {
         self.next_id += 1;
         let n = &mut self.nodes[node];
         match command {
-            Command::Promote(_) | Command::Resume => {
+            Command::Promote(_) | Command::Relieve { .. } | Command::Resume => {
                 n.wanted_up = self.next_id;
                 n.demoted = false;
             }
-            Command::Demote => {
+            Command::Demote { .. } => {
                 n.wanted_off.insert(*request, self.next_id);
             }
             _ => {}
@@ -167,7 +167,7 @@ impl World {
             Effect::SetIdentity { op, to, require } => {
                 self.ask_admin(node, life, op, Admin::Identity(to, require))
             }
-            Effect::Acquire { op, regardless } => {
+            Effect::Acquire { op, regardless, .. } => {
                 self.ask_authority(node, op, Wish::Acquire { regardless })
             }
             Effect::FencePeers { op } => self.fence_peers(node, life, op),
@@ -363,7 +363,7 @@ impl World {
             )));
         };
         let n = &mut self.nodes[node];
-        if command == Command::Demote
+        if matches!(command, Command::Demote { .. })
             && verdict == Verdict::Done
             && n.wanted_off.get(&request).copied() > Some(n.wanted_up)
         {
@@ -420,6 +420,7 @@ impl World {
             let flags = PromoteFlags {
                 first_vote: !voted,
                 accept_double_vote_risk: false,
+                at_once: false,
             };
             self.ask(node, Command::Promote(flags));
         }

@@ -146,7 +146,7 @@ mod tests {
     fn a_promotion_is_read_as_its_steps() {
         let text = "\
 2026-01-01T00:00:00.000Z 100 Authority(Passed { term: Term(7), from: NodeName(\"a\") })
-    Acquire { op: OpId { term: Term(0), seq: 5 }, regardless: false }
+    Acquire { op: OpId { term: Term(0), seq: 5 }, regardless: false, tip: 400 }
 2026-01-01T00:00:00.004Z 104 Done(OpId { term: Term(0), seq: 5 }, Held { term: Term(9), record: None })
     SetIdentity { op: OpId { term: Term(9), seq: 6 }, to: Staked, require: Some(Tower) }
 2026-01-01T00:00:00.010Z 110 Done(OpId { term: Term(9), seq: 6 }, Done)

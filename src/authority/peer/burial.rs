@@ -1,6 +1,6 @@
 //! Nodes that are out of reach and were ended from outside: a term may be taken without them, until they are heard again.
 
-use super::node::Node;
+use super::node::{Inner, Node};
 use crate::engine::values::NodeName;
 
 /// A node that cannot be reached, as it was found.
@@ -34,14 +34,23 @@ impl Node {
     /// meanwhile may have been ended before.
     pub(super) fn bury(&self, absent: &Absent) -> bool {
         let mut state = self.state();
-        let Some(other) = state.others.get_mut(&absent.node) else {
-            return false;
-        };
-        if other.link.is_some() || other.met != absent.met {
+        if !is_still(&state, absent) {
             return false;
         }
-        other.is_dead = true;
+        if let Some(other) = state.others.get_mut(&absent.node) {
+            other.is_dead = true;
+        }
         state.pact.bury(absent.node.clone());
         true
     }
+
+    /// It has not been met since it was found absent.
+    pub(super) fn is_still_absent(&self, absent: &Absent) -> bool {
+        is_still(&self.state(), absent)
+    }
+}
+
+fn is_still(state: &Inner, absent: &Absent) -> bool {
+    let other = state.others.get(&absent.node);
+    other.is_some_and(|other| other.link.is_none() && other.met == absent.met)
 }

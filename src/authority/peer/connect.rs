@@ -3,6 +3,7 @@
 //! Of two nodes the one whose name comes first calls. Each connection has a thread that reads from it; whoever has not said who
 //! it is within a few seconds is let go of, and only so many may be about to.
 
+use std::io::ErrorKind;
 use std::net::{TcpListener, TcpStream, ToSocketAddrs as _};
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
@@ -127,8 +128,15 @@ fn listen(node: &Arc<Node>, listener: &TcpListener) {
     while !node.is_stopping() {
         let mut ready = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
         let _ = poll(&mut ready, PollTimeout::from(200u16));
-        let Ok((socket, _)) = listener.accept() else {
-            continue;
+        let socket = match listener.accept() {
+            Ok((socket, _)) => socket,
+            Err(error) => {
+                // With no descriptor left, whoever calls waits on, and would be met again at once.
+                if error.kind() != ErrorKind::WouldBlock {
+                    std::thread::sleep(CALL_EVERY);
+                }
+                continue;
+            }
         };
         if strangers.fetch_add(1, Ordering::AcqRel) >= STRANGERS_MAX {
             strangers.fetch_sub(1, Ordering::AcqRel);

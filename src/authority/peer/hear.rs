@@ -3,7 +3,7 @@
 //! | message | here |
 //! |---|---|
 //! | `State` | a higher ballot is kept; what this node held under a lower one is lost |
-//! | `Record` | kept where it is newer and this node does not vote; answered with what is on this disk |
+//! | `Record` | kept where it is newer, this node does not vote, and no holder that is there could send it itself; answered with what is on this disk |
 //! | `Commit` | kept under the promise of its term and sender, in one piece with the look at that promise; else `Fenced` |
 //! | `Kept` | a vote may wait for it |
 //! | `Fenced` | as `State` |
@@ -134,7 +134,7 @@ impl Node {
                 return Err(LinkError::Unfit("it says hello again".into()));
             }
             Message::State(word) => self.hear_state(&mut state, from, link, word)?,
-            Message::Record(record) => self.hear_record(&mut state, link, &record)?,
+            Message::Record(record) => self.hear_record(&mut state, from, link, &record)?,
             Message::Commit(record) => self.hear_commit(&mut state, from, link, &record)?,
             Message::Kept(place) => self.hear_kept(&mut state, from, place),
             Message::Fenced(claim) => self.hear_claim(&mut state, from, &claim)?,
@@ -207,6 +207,15 @@ impl Node {
         claim: &Claim,
     ) -> Result<(), LinkError> {
         reachable(claim.term)?;
+        for named in [&claim.holder, &claim.heir].into_iter().flatten() {
+            let is_known =
+                *named == self.name.0 || self.address_of(&NodeName(named.clone())).is_some();
+            if !is_known {
+                return Err(LinkError::Unfit(format!(
+                    "it names a node that peer.nodes does not, {named:.64?}: the list must be the same on all nodes"
+                )));
+            }
+        }
         if let Some(next) = state.pact.hear(&claim.ballot(), from) {
             self.keep(state, next)?;
         }
@@ -216,10 +225,18 @@ impl Node {
     fn hear_record(
         &self,
         state: &mut Inner,
+        from: &NodeName,
         link: &Link,
         record: &StoredRecord,
     ) -> Result<(), LinkError> {
-        if !state.pact.holds() {
+        // The records of a term that is held are its holder's to send.
+        let holder = state.pact.ballot().holder.clone();
+        let holder = holder.filter(|holder| state.pact.has_promised(record.mark.term, holder));
+        let is_anothers = holder.is_some_and(|holder| {
+            let link = state.others.get(&holder).map(|other| &other.link);
+            holder != *from && link.is_some_and(Option::is_some)
+        });
+        if !state.pact.holds() && !is_anothers {
             self.keep_record(state, record)?;
         }
         self.answer_kept(link)

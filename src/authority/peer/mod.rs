@@ -79,6 +79,8 @@ impl Peer {
         surroundings: Surroundings,
     ) -> Result<Self, StartError> {
         let record = RecordFile::open(&surroundings.state_dir, identity)?;
+        // The others are told of it as of one that is on this disk, and an earlier process may not have come so far.
+        record.write_again()?;
         let (mut file, ballot) = BallotFile::open(&surroundings.state_dir, identity)?;
         let pact = Pact::begin(name.clone(), &ballot);
         if *pact.ballot() != ballot {
@@ -112,7 +114,8 @@ impl Peer {
     }
 
     /// Obtains the right to vote, and has the final record of the terms before on this disk. `regardless` of nodes out of reach:
-    /// an operator's word, or proof of their death. Blocks, for `within` at most.
+    /// an operator's word, or proof of their death; the term is above `tip` then, the newest slot of the cluster. Blocks, for `within` at
+    /// most.
     ///
     /// # Errors
     /// Another node holds it or does not promise it, or one cannot be asked.
@@ -120,8 +123,9 @@ impl Peer {
         &self,
         within: Duration,
         regardless: bool,
+        tip: u64,
     ) -> Result<(Term, Option<RecordMark>), Fault> {
-        self.0.acquire(within, regardless)
+        self.0.acquire(within, regardless, tip)
     }
 
     /// Gives the right to vote back; term 0: whatever this node has.
@@ -152,6 +156,12 @@ impl Peer {
     #[must_use]
     pub fn absent(&self) -> Vec<Absent> {
         self.0.absent()
+    }
+
+    /// It has not been heard since it was found absent.
+    #[must_use]
+    pub fn is_still_absent(&self, absent: &Absent) -> bool {
+        self.0.is_still_absent(absent)
     }
 
     /// This one was ended for certain, after it was found absent: terms are taken without it until it is heard again. `false`: it

@@ -187,6 +187,13 @@ impl Node {
         let path = state.ballot_file.path().to_owned();
         self.is_kept(state, kept, &path)?;
         state.heir_since = ballot.heir.as_ref().map(|_| Instant::now());
+        if !ballot.is_of(&self.name) {
+            // Another node has, or had, a term since: whoever has promised it may live.
+            state
+                .others
+                .values_mut()
+                .for_each(|other| other.is_dead = false);
+        }
         if let Some(lost) = state.pact.keep(ballot) {
             self.tell_term(AuthorityNews::TermLost(lost));
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::MutexGuard;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use super::message::{Asked, Message, State};
 use super::node::{Inner, Node};
@@ -11,6 +11,9 @@ use crate::authority::news::Part;
 use crate::engine::pact::{Barred, Presence};
 use crate::engine::values::{NodeName, RecordMark, Term};
 
+/// It takes a round trip and a write on either side.
+const GIVEN_BACK_WITHIN: Duration = Duration::from_secs(2);
+
 impl Node {
     /// Takes a term above all that is known. `regardless`: an operator, or proof of death, stands for the promise of every node
     /// that is out of reach.
@@ -18,6 +21,7 @@ impl Node {
         &self,
         within: Duration,
         regardless: bool,
+        tip: u64,
     ) -> Result<(Term, Option<RecordMark>), Fault> {
         let until = Instant::now() + within;
         let mut state = self.state();
@@ -26,7 +30,7 @@ impl Node {
             .map(|(name, other)| (name.clone(), other.presence()))
             .collect();
         let seen = self.newest_term(&state);
-        let asked = state.pact.ask(&others, seen, unix_ms(), regardless);
+        let asked = state.pact.ask(&others, seen, tip, regardless);
         let term = asked.map_err(|barred| self.in_words(&state, barred))?;
         self.ask_others(&state, term);
         while state.pact.is_open() && Instant::now() < until {
@@ -108,10 +112,28 @@ impl Node {
     /// right to the next one; without one, or where it is to nobody, this node keeps it.
     pub(super) fn release(&self, asked: Term, to_nobody: bool) -> Result<(), Fault> {
         let mut state = self.state();
+        if asked == Term::default() && state.pact.inherits() {
+            return self.give_back(state);
+        }
         if !self.has(&state, asked) {
             return Ok(());
         }
         let heir = state.successor().filter(|_| !to_nobody);
+        self.end_term(&mut state, heir, false)
+    }
+
+    /// A right to the next term that cannot be used here goes back to the node that gave it: that term is taken, and ended at once.
+    fn give_back(&self, state: MutexGuard<'_, Inner>) -> Result<(), Fault> {
+        let giver = state.pact.ballot().holder.clone();
+        drop(state);
+        // Whoever it is taken without, no vote is cast under it.
+        self.acquire(GIVEN_BACK_WITHIN, false, 0)?;
+        let mut state = self.state();
+        let is_there = |node: &NodeName| {
+            let other = state.others.get(node);
+            other.is_some_and(|other| other.link.is_some())
+        };
+        let heir = giver.filter(is_there);
         self.end_term(&mut state, heir, false)
     }
 
@@ -230,11 +252,6 @@ impl Node {
         }
         Ok(state.pact.may_commit(term))
     }
-}
-
-fn unix_ms() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(0))
 }
 
 fn names(nodes: &[NodeName]) -> String {

@@ -43,6 +43,6 @@ fn what_a_reload_applies_is_what_the_table_calls_live() {
             .iter()
             .filter(|change| change.reload == Reload::Live)
             .count()
-            == 9
+            == 10
     );
 }

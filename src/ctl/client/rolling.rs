@@ -71,6 +71,8 @@ struct Pair {
     voted: bool,
     /// When the other node had started its validator.
     other_since: Timestamp,
+    /// How often that one had been started again by itself.
+    other_restarts: Option<u64>,
 }
 
 impl Pair {
@@ -120,6 +122,7 @@ impl Pair {
             other: other.node.clone(),
             voted,
             other_since,
+            other_restarts: other.restarts,
         })
     }
 
@@ -130,6 +133,13 @@ impl Pair {
         };
         if status.role == Role::Parked || other.role == Some(Role::Parked) {
             return Look::Wrong("a node was parked".into());
+        }
+        if other.restarts.is_some() && other.restarts > self.other_restarts {
+            let why = format!(
+                "the validator of {} has ended by itself: see its log",
+                other.node
+            );
+            return Look::Wrong(why);
         }
         let (voter, rests) = match step {
             Step::StandBy => (other.role, self.rests(status)),
@@ -171,6 +181,7 @@ fn is_well(status: &Status) -> bool {
 pub(super) fn run(
     client: &Client<'_>,
     wait: Duration,
+    now: bool,
     output: &mut Output,
 ) -> Result<Outcome, ClientError> {
     let begun = Instant::now();
@@ -187,12 +198,12 @@ pub(super) fn run(
         say(output, format!("{} of {}: {words}", at + 1, steps.len()));
         let left = wait.saturating_sub(begun.elapsed());
         let outcome = match step {
-            Step::RestartHere => client.command(&Request::Restart {}, Some(left), output)?,
-            Step::Relieve => client.command(&Request::Relieve {}, Some(left), output)?,
+            Step::RestartHere => client.command(&Request::Restart { now }, Some(left), output)?,
+            Step::Relieve => client.command(&Request::Relieve { now }, Some(left), output)?,
             Step::HandBack => {
                 let back = Request::Handover {
                     to: Some(pair.other.clone()),
-                    now: false,
+                    now,
                 };
                 client.command(&back, Some(left), output)?
             }
@@ -248,7 +259,7 @@ fn await_pair(
         }
         let next = Instant::now() + client.watch_every;
         if next > until {
-            output.complain("the time is over");
+            output.complain("timed out");
             return Ok(Outcome::StillRunning);
         }
         let waited = client.interrupt.rest(next);

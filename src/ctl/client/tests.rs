@@ -115,7 +115,7 @@ fn run_with(socket: PathBuf, json: bool, ask: Ask, answer_within: Duration) -> R
 
 fn demote(wait: Option<Duration>) -> Ask {
     Ask::Command {
-        request: Request::Demote {},
+        request: Request::Demote { now: false },
         wait,
     }
 }
@@ -213,7 +213,7 @@ fn the_requests_are_those_asked_for() {
         (Ask::Status { watch: false }, Request::Status {}),
         (Ask::Explain, Request::Explain {}),
         (Ask::History, Request::History { limit: None }),
-        (demote(Some(LONG)), Request::Demote {}),
+        (demote(Some(LONG)), Request::Demote { now: false }),
     ] {
         let (_dir, path) = supervisor(vec![Box::new(move |request, stream| {
             let text = format!("{}", request == expected);

@@ -102,7 +102,7 @@ async fn a_command_gets_its_steps_in_order_and_then_its_end() {
     let mut served = served();
     let client = served.sending(DEMOTE).await;
     let call = served.call().await;
-    assert_eq!(call.request, Request::Demote {});
+    assert_eq!(call.request, Request::Demote { now: false });
     assert_eq!(call.peer.uid, nix::unistd::geteuid().as_raw());
     call.replies.progress("muted");
     call.replies.progress("released");

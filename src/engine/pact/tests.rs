@@ -69,6 +69,27 @@ fn a_dead_node_is_done_without_until_it_is_met_again() {
     assert_eq!(barred, Err(Barred::Away(vec![node("a")])));
 }
 
+/// `a` was ended and `b` has followed it; then `c` had the term, and gave it to `a` again, which `b` does not hear.
+#[test]
+fn a_proof_of_death_is_for_one_term() {
+    let (a, c) = (node("a"), node("c"));
+    let others = there(&[("a", false), ("c", true)]);
+    let mut b = Pact::begin(node("b"), &Ballot::held(Term(7), &a));
+    b.bury(a.clone());
+    let term = b.ask(&others, Term(7), 1_000, false).expect("a is off");
+    b.promised(term, &c);
+    let ballot = b.conclude().expect("a term");
+    b.keep(ballot);
+    b.take();
+    b.keep(b.end(Some(c.clone())));
+    for (heard, of) in [(term.0 + 1, &c), (term.0 + 2, &a)] {
+        let heard = b.hear(&Ballot::held(Term(heard), of), &c);
+        b.keep(heard.expect("a higher one"));
+    }
+    let barred = b.ask(&others, Term(term.0 + 2), 2_000, false);
+    assert_eq!(barred, Err(Barred::Away(vec![a])));
+}
+
 #[test]
 fn the_word_of_an_operator_is_above_every_one_given_before() {
     let asks = |by: &str, other: &str, at: u64| {

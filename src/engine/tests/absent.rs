@@ -81,6 +81,7 @@ fn a_holder_that_is_silent_on_the_link_and_on_the_chain_is_ended_and_its_term_ta
     assert_eq!(shown(&mut rig, 90), ["acquire"]);
     let mut behind = Rig {
         engine: rig.engine.clone(),
+        answers: Vec::new(),
         ..rig
     };
     assert_eq!(

@@ -8,6 +8,7 @@ use crate::engine::values::Verdict;
 const RISK: Command = Command::Promote(PromoteFlags {
     first_vote: false,
     accept_double_vote_risk: true,
+    at_once: false,
 });
 
 pub(super) fn chain(slot: u64) -> Input {
@@ -99,6 +100,7 @@ fn a_first_vote_of_an_identity_that_has_voted_is_unsafe() {
     let both = Command::Promote(PromoteFlags {
         first_vote: true,
         accept_double_vote_risk: true,
+        at_once: false,
     });
     rig.ask(2, both);
     rig.held(8);

@@ -12,7 +12,7 @@ fn a_demotion_mutes_then_unstakes_then_closes_the_gate_then_releases() {
         "progress 2",
         "mute",
     ];
-    assert_eq!(rig.ask(2, Command::Demote), begun);
+    assert_eq!(rig.ask(2, DEMOTE), begun);
     assert_eq!(rig.done(), ["progress 2", "identity unstaked"]);
     assert_eq!(rig.done(), ["progress 2", "close gate after 60"]);
     assert_eq!(rig.done(), ["link unstaked"]);
@@ -127,7 +127,7 @@ fn a_demotion_during_a_change_of_identity_costs_the_child_its_life() {
         "progress 2",
         "kill",
     ];
-    assert_eq!(rig.ask(2, Command::Demote), begun);
+    assert_eq!(rig.ask(2, DEMOTE), begun);
 }
 
 #[test]

@@ -171,10 +171,7 @@ fn a_demotion_after_the_last_death_allowed_does_not_end_the_supervisor() {
     let (due, _) = rig.engine.next_deadline().unwrap();
     assert_eq!(rig.engine.restarts(), 2);
     rig.now = rig.now.plus(50);
-    assert_eq!(
-        rig.ask(2, Command::Demote),
-        ["remember parked=true", "release 0"]
-    );
+    assert_eq!(rig.ask(2, DEMOTE), ["remember parked=true", "release 0"]);
     let release = rig.engine.pending;
     rig.op = rig.engine.remembering.map(|(op, _)| op);
     rig.done();
@@ -199,7 +196,7 @@ fn the_kill_of_a_demotion_while_the_child_comes_up_counts_as_no_death() {
     rig.done();
     rig.done();
     assert_eq!(
-        rig.ask(2, Command::Demote),
+        rig.ask(2, DEMOTE),
         ["remember parked=true", "progress 2", "kill"]
     );
     assert!(rig.engine.wants_child_to_end());
@@ -225,10 +222,7 @@ fn a_demotion_does_not_pardon_a_child_that_was_being_killed_for_its_own_failure(
     rig.done();
     rig.done();
     assert_eq!(rig.wait(), ["page", "kill"]);
-    assert_eq!(
-        rig.ask(2, Command::Demote),
-        ["remember parked=true", "kill"]
-    );
+    assert_eq!(rig.ask(2, DEMOTE), ["remember parked=true", "kill"]);
     rig.feed(Input::ChildExited(Exit::Signal(9)));
     rig.op = rig.engine.pending;
     rig.done();
@@ -278,9 +272,7 @@ fn answered(effects: &[Effect]) -> String {
 fn a_promotion_whose_child_died_is_answered_when_the_node_gives_it_up() {
     let mut rig = Rig::awaiting_switch(true);
     rig.feed(CRASH);
-    let demoted = rig
-        .engine
-        .step(rig.now, Input::Asked(RequestId(2), Command::Demote));
+    let demoted = rig.engine.step(rig.now, Input::Asked(RequestId(2), DEMOTE));
     assert_eq!(
         answered(&demoted),
         "an operator wants this node to stop voting"

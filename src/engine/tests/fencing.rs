@@ -158,7 +158,7 @@ fn votes_that_cannot_be_refused_cost_the_child_its_life() {
 #[test]
 fn a_single_node_whose_term_is_lost_while_its_child_comes_up_kills_it() {
     let mut rig = Rig::active(true);
-    rig.ask(2, Command::Restart);
+    rig.ask(2, RESTART);
     assert_eq!(
         rig.feed(Input::Authority(AuthorityNews::TermLost(Term(7)))),
         ["page", "kill"]

@@ -170,46 +170,36 @@ fn a_plan_for_another_nodes_wish_ends_with_the_wish() {
             ..peer("b", true)
         }))
     };
-    rig.feed(says(true));
-    rig.feed(says(false));
+    rig.feed(says(Some(Plea::default())));
+    rig.feed(says(None));
     assert_eq!(leads(&mut rig, 100), [""; 0]);
     assert_eq!(rig.engine.role(), Role::Active);
 }
 
 #[test]
-fn a_restart_waits_for_a_successor_no_longer_than_that_has_time() {
+fn a_restart_waits_for_a_successor_no_longer_than_that_has_time_and_then_does_not_happen() {
     let mut rig = voter();
-    rig.ask(2, Command::Restart);
+    rig.ask(2, RESTART);
     passes(&mut rig);
     let mut seen = Vec::new();
     for _ in 0..90 {
         rig.reads_well();
         seen.extend(rig.later(100));
     }
-    assert_eq!(
-        seen,
-        [
-            "page",
-            "standby -> starting: operator-restarted",
-            "ask exit",
-            "terminate"
-        ]
-    );
+    assert_eq!(seen, ["page", "answer 2 Refused"]);
+    assert_eq!(rig.engine.role(), Role::Standby);
 }
 
 #[test]
-fn a_restart_whose_handover_comes_to_nothing_happens_all_the_same() {
+fn a_restart_whose_handover_comes_to_nothing_does_not_happen() {
     let mut rig = voter();
-    rig.ask(2, Command::Restart);
+    rig.ask(2, RESTART);
     for _ in 0..4 {
         rig.done();
     }
-    rig.refused();
-    let ended = rig.done();
-    assert!(
-        ended.contains(&"standby -> starting: operator-restarted".into()),
-        "{ended:?}"
-    );
+    let refused = rig.refused();
+    assert!(refused.contains(&"answer 2 Refused".into()), "{refused:?}");
+    assert_eq!(rig.done(), ["demoting -> standby: released"]);
 }
 
 #[test]
@@ -302,7 +292,7 @@ fn a_demotion_that_passes_the_term_is_over_when_the_other_node_votes() {
 fn a_restart_of_a_voter_hands_over_first_and_ends_when_the_validator_is_up() {
     let mut rig = voter();
     leads(&mut rig, 5);
-    assert_eq!(rig.ask(2, Command::Restart), ["progress 2"]);
+    assert_eq!(rig.ask(2, RESTART), ["progress 2"]);
     assert_eq!(rig.engine.role(), Role::Active);
     assert_eq!(
         leads(&mut rig, 100),
@@ -318,23 +308,24 @@ fn a_restart_of_a_voter_hands_over_first_and_ends_when_the_validator_is_up() {
         rig.done();
     }
     rig.feed(Input::ChildReady);
+    assert_eq!(rig.done(), ["starting -> catching-up: child-up"]);
     assert_eq!(
-        rig.done(),
-        ["starting -> catching-up: child-up", "answer 2 Done"]
+        rig.reads_well(),
+        ["catching-up -> standby: caught-up", "answer 2 Done"]
     );
 }
 
 #[test]
 fn a_restart_of_a_voter_is_refused_where_nobody_could_vote_meanwhile() {
     let mut rig = Rig::active(false);
-    assert_eq!(rig.ask(2, Command::Restart), ["answer 2 Refused"]);
+    assert_eq!(rig.ask(2, RESTART), ["answer 2 Refused"]);
     assert_eq!(rig.engine.role(), Role::Active);
 }
 
 #[test]
 fn a_term_that_comes_back_restarts_nothing() {
     let mut rig = voter();
-    rig.ask(2, Command::Restart);
+    rig.ask(2, RESTART);
     passes(&mut rig);
     passed_back(&mut rig);
     let active = votes_again(&mut rig);
@@ -360,7 +351,7 @@ fn a_voter_hands_over_to_a_node_whose_operator_asks_and_not_to_one_that_is_not_r
     rig.lease(7, 900_000);
     let asks = |ready| {
         Input::Observed(Observation::Peer(PeerFacts {
-            asks: true,
+            asks: Some(Plea::default()),
             ..peer("b", ready)
         }))
     };
@@ -430,7 +421,7 @@ fn a_demotion_ends_a_wish() {
     let mut rig = Rig::standby(false);
     rig.peer_votes("b", 6);
     rig.ask(1, PROMOTE);
-    let parked = rig.ask(2, Command::Demote);
+    let parked = rig.ask(2, DEMOTE);
     assert!(parked.contains(&"answer 1 Refused".into()), "{parked:?}");
     assert!(!rig.engine.asks_for_term());
 }

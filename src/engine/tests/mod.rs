@@ -2,6 +2,8 @@
 
 mod absent;
 mod chain;
+mod clear_of_leader_slots;
+mod comes_to_nothing;
 mod demoting;
 mod dying;
 mod fencing;
@@ -20,18 +22,23 @@ use super::effect::Effect;
 use super::input::{AuthorityNews, GateFacts, Input, Leads, Observation, Outcome, PeerFacts};
 use super::setup::{AuthorityTraits, Setup, Timing};
 use super::values::{
-    Command, Identity, Millis, NodeName, OpId, PromoteFlags, RecordKind, RecordMark, RequestId,
-    Role, Term,
+    Command, Identity, Millis, NodeName, OpId, Plea, PromoteFlags, RecordKind, RecordMark,
+    RequestId, Role, Term,
 };
 use super::{Engine, Memory};
 
 pub(super) const PROMOTE: Command = Command::Promote(PromoteFlags {
     first_vote: false,
     accept_double_vote_risk: false,
+    at_once: false,
 });
+pub(super) const DEMOTE: Command = Command::Demote { at_once: false };
+pub(super) const RESTART: Command = Command::Restart { at_once: false };
+pub(super) const RELIEVE: Command = Command::Relieve { at_once: false };
 pub(super) const FIRST_VOTE: Command = Command::Promote(PromoteFlags {
     first_vote: true,
     accept_double_vote_risk: false,
+    at_once: false,
 });
 
 pub(super) fn name(text: &str) -> NodeName {
@@ -52,8 +59,10 @@ pub(super) fn setup(alone: bool) -> Setup {
         step_ms: 100,
         promote_ms: 4_000,
         handover_ms: 2_000,
+        handover_slots: 8,
         clear_slots: 12,
         clear_within_ms: 20_000,
+        demote_clear_ms: 5_000,
         gate_quiet_ms: 60,
         start_ms: 10_000,
         exit_ms: 600,
@@ -91,6 +100,8 @@ pub(super) struct Rig {
     pub(super) now: Millis,
     slot: u64,
     op: Option<OpId>,
+    /// The texts of all answers.
+    answers: Vec<String>,
 }
 
 impl Rig {
@@ -101,6 +112,7 @@ impl Rig {
             now,
             slot: 500,
             op: None,
+            answers: Vec::new(),
         }
     }
 
@@ -155,6 +167,11 @@ impl Rig {
             self.op = Some(op);
         }
         assert_eq!(self.engine.check(), Ok(()));
+        self.answers
+            .extend(effects.iter().filter_map(|effect| match effect {
+                Effect::Answer { text, .. } => Some(text.clone()),
+                _ => None,
+            }));
         effects.iter().map(words).collect()
     }
 
@@ -211,7 +228,7 @@ impl Rig {
 
     /// Asks for a demotion, and has its parking written.
     pub(super) fn demote(&mut self, request: u64) {
-        self.ask(request, Command::Demote);
+        self.ask(request, DEMOTE);
         let step = self.op;
         self.op = self.engine.remembering.map(|(op, _)| op);
         self.done();
@@ -272,6 +289,7 @@ impl Rig {
 pub(super) fn peer(node: &str, ready: bool) -> PeerFacts {
     PeerFacts {
         node: name(node),
+        behind: Some(0),
         ready: if ready {
             Ok(())
         } else {
@@ -280,8 +298,7 @@ pub(super) fn peer(node: &str, ready: bool) -> PeerFacts {
         priority: 100,
         record: None,
         active_term: None,
-        asks: false,
-        relieves: false,
+        asks: None,
     }
 }
 

@@ -26,9 +26,9 @@ fn a_second_promotion_joins_the_first() {
 #[test]
 fn a_second_demotion_joins_the_first() {
     let mut rig = Rig::active(false);
-    rig.ask(2, Command::Demote);
+    rig.ask(2, DEMOTE);
     let mute = rig.engine.pending;
-    assert_eq!(rig.ask(3, Command::Demote), [""; 0]);
+    assert_eq!(rig.ask(3, DEMOTE), [""; 0]);
     rig.op = mute;
     assert_eq!(
         rig.done(),
@@ -50,7 +50,7 @@ fn an_abandoned_request_goes_on_without_an_answer() {
 fn a_demotion_wins_over_the_promotion_under_way() {
     let mut rig = Rig::standby(false);
     rig.ask(1, PROMOTE);
-    rig.ask(2, Command::Demote);
+    rig.ask(2, DEMOTE);
     let release = rig.engine.pending;
     rig.op = release;
     assert_eq!(
@@ -65,21 +65,21 @@ fn a_demotion_wins_over_the_promotion_under_way() {
 fn a_demotion_is_answered_only_when_the_parking_is_written() {
     let mut rig = Rig::standby(false);
     assert_eq!(
-        rig.ask(1, Command::Demote),
+        rig.ask(1, DEMOTE),
         [
             "remember parked=true",
             "standby -> parked: operator-demoted"
         ]
     );
     assert_eq!(rig.fails(), ["page", "answer 1 Refused"]);
-    assert_eq!(rig.ask(2, Command::Demote), ["remember parked=true"]);
+    assert_eq!(rig.ask(2, DEMOTE), ["remember parked=true"]);
     assert_eq!(rig.done(), ["answer 2 Done"]);
 }
 
 #[test]
 fn a_demotion_overtaken_by_a_promotion_is_answered() {
     let mut rig = Rig::standby(false);
-    rig.ask(1, Command::Demote);
+    rig.ask(1, DEMOTE);
     let overtaken = [
         "answer 1 Refused",
         "parked -> promoting: operator-promoted",
@@ -92,7 +92,7 @@ fn a_demotion_overtaken_by_a_promotion_is_answered() {
 #[test]
 fn a_parking_whose_writing_is_never_answered_is_reported() {
     let mut rig = Rig::standby(false);
-    rig.ask(1, Command::Demote);
+    rig.ask(1, DEMOTE);
     assert_eq!(rig.wait(), ["page", "answer 1 Refused"]);
 }
 
@@ -162,10 +162,10 @@ fn a_promotion_of_an_unfit_node_is_refused() {
 #[test]
 fn a_restart_of_a_voter_is_refused_where_others_could_vote_and_keeps_the_term_where_not() {
     let mut rig = Rig::active(false);
-    assert_eq!(rig.ask(2, Command::Restart), ["answer 2 Refused"]);
+    assert_eq!(rig.ask(2, RESTART), ["answer 2 Refused"]);
     let mut rig = Rig::active(true);
     assert_eq!(
-        rig.ask(2, Command::Restart),
+        rig.ask(2, RESTART),
         ["active -> starting: operator-restarted", "ask exit"]
     );
     let exit = crate::engine::input::Exit::Code(0);
@@ -175,9 +175,9 @@ fn a_restart_of_a_voter_is_refused_where_others_could_vote_and_keeps_the_term_wh
 #[test]
 fn a_demotion_while_the_staked_child_comes_up_kills_it_and_releases() {
     let mut rig = Rig::active(true);
-    rig.ask(2, Command::Restart);
+    rig.ask(2, RESTART);
     assert_eq!(
-        rig.ask(3, Command::Demote),
+        rig.ask(3, DEMOTE),
         ["remember parked=true", "progress 2", "progress 3", "kill"]
     );
     let exit = crate::engine::input::Exit::Signal(9);
@@ -188,7 +188,7 @@ fn a_demotion_while_the_staked_child_comes_up_kills_it_and_releases() {
 fn a_resume_unparks() {
     let mut rig = Rig::standby(false);
     assert_eq!(rig.ask(1, Command::Resume), ["answer 1 Done"]);
-    rig.ask(2, Command::Demote);
+    rig.ask(2, DEMOTE);
     rig.done();
     assert_eq!(
         rig.ask(3, Command::Resume),

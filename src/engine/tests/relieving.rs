@@ -4,8 +4,10 @@ use super::*;
 
 fn wishes(relieves: bool) -> Input {
     Input::Observed(Observation::Peer(PeerFacts {
-        asks: true,
-        relieves,
+        asks: Some(Plea {
+            restarts: relieves,
+            at_once: false,
+        }),
         ..peer("b", true)
     }))
 }
@@ -59,17 +61,17 @@ fn one_that_was_relieved_is_restarted_once() {
 fn who_relieves_asks_the_voter_and_says_what_for() {
     let mut rig = Rig::standby(false);
     rig.peer_votes("b", 6);
-    assert_eq!(rig.ask(1, Command::Relieve), ["progress 1"]);
-    assert!(rig.engine.asks_for_term() && rig.engine.relieves());
+    assert_eq!(rig.ask(1, RELIEVE), ["progress 1"]);
+    assert!(rig.engine.plea().is_some_and(|plea| plea.restarts));
     rig.demote(2);
-    assert!(!rig.engine.relieves());
+    assert_eq!(rig.engine.plea(), None);
 }
 
 #[test]
 fn nobody_is_relieved_where_nobody_votes_or_by_one_that_votes_itself() {
     let mut rig = Rig::standby(false);
-    assert_eq!(rig.ask(1, Command::Relieve), ["answer 1 Refused"]);
+    assert_eq!(rig.ask(1, RELIEVE), ["answer 1 Refused"]);
     let mut rig = Rig::active(false);
-    assert_eq!(rig.ask(1, Command::Relieve), ["answer 1 Refused"]);
-    assert!(!rig.engine.relieves());
+    assert_eq!(rig.ask(1, RELIEVE), ["answer 1 Refused"]);
+    assert_eq!(rig.engine.plea(), None);
 }

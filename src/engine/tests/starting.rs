@@ -204,7 +204,7 @@ fn a_demotion_while_the_chain_is_awaited_kills_the_child_and_releases() {
     rig.done();
     rig.feed(Input::ChildReady);
     assert_eq!(
-        rig.ask(1, Command::Demote),
+        rig.ask(1, DEMOTE),
         ["remember parked=true", "progress 1", "kill"]
     );
     assert_eq!(rig.feed(Input::ChildExited(Exit::Signal(9))), ["release 8"]);
@@ -221,7 +221,7 @@ fn a_demotion_during_an_unstaked_start_leaves_the_child_alone_and_gives_the_term
     assert_eq!(rig.fails(), ["page", "link unstaked"]);
     rig.done();
     rig.done();
-    assert_eq!(rig.ask(1, Command::Demote), ["remember parked=true"]);
+    assert_eq!(rig.ask(1, DEMOTE), ["remember parked=true"]);
     rig.op = rig.engine.remembering.map(|(op, _)| op);
     rig.done();
     assert_eq!(rig.wait(), ["release 0"]);
@@ -285,7 +285,7 @@ fn a_late_refusal_to_start_ends_the_wait_for_a_death() {
 #[test]
 fn a_request_before_the_beginning_does_not_keep_the_engine_from_beginning() {
     let mut rig = Rig::with(setup(false), Memory::default());
-    rig.ask(1, Command::Demote);
+    rig.ask(1, DEMOTE);
     assert_eq!(rig.feed(Input::Begin), ["link unstaked"]);
     assert_eq!(rig.feed(Input::Begin), [""; 0]);
 }
@@ -319,7 +319,7 @@ fn a_single_node_that_was_parked_with_the_term_gives_it_back() {
 fn a_restart_on_an_operators_word_keeps_the_claim_of_a_single_node() {
     let mut rig = Rig::standby(true);
     rig.engine.reclaims = true;
-    rig.ask(1, Command::Restart);
+    rig.ask(1, RESTART);
     assert_eq!(rig.feed(Input::ChildExited(Exit::Code(0))), ["acquire"]);
 }
 

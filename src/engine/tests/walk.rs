@@ -56,8 +56,11 @@ fn observation(dice: &mut Dice) -> Observation {
         },
         4 => Observation::Peer(PeerFacts {
             active_term: Some(Term(dice.roll(9))).filter(|_| dice.roll(4) == 0),
-            asks: dice.roll(4) == 0,
-            relieves: dice.roll(2) == 0,
+            asks: (dice.roll(4) == 0).then(|| Plea {
+                restarts: dice.roll(2) == 0,
+                at_once: dice.roll(2) == 0,
+            }),
+            behind: Some(dice.roll(12)).filter(|_| dice.roll(4) > 0),
             ..peer("b", dice.roll(2) == 0)
         }),
         5 => Observation::Leads(match dice.roll(3) {
@@ -91,15 +94,22 @@ fn news(dice: &mut Dice, now: Millis) -> AuthorityNews {
 }
 
 fn command(dice: &mut Dice, now: Millis) -> Command {
-    match dice.roll(9) {
-        0 | 1 => Command::Demote,
+    match dice.roll(10) {
+        0 | 1 => Command::Demote {
+            at_once: dice.roll(2) == 0,
+        },
         2 => PROMOTE,
         3 | 4 => FIRST_VOTE,
         5 => Command::Handover {
             to: None,
             at_once: dice.roll(2) == 0,
         },
-        6 => Command::Restart,
+        6 => Command::Restart {
+            at_once: dice.roll(2) == 0,
+        },
+        8 => Command::Relieve {
+            at_once: dice.roll(2) == 0,
+        },
         7 => Command::Pause {
             until: now.plus(dice.roll(3_000)),
         },

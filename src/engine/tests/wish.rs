@@ -9,7 +9,7 @@ fn the_voters_reason_not_to_hand_over_reaches_the_operator_who_asked() {
     holder.lease(7, 900_000);
     let asks = |ready| {
         Input::Observed(Observation::Peer(PeerFacts {
-            asks: true,
+            asks: Some(Plea::default()),
             ..peer("b", ready)
         }))
     };
@@ -47,11 +47,11 @@ fn the_voters_reason_is_gone_with_the_wish_and_with_the_role() {
             ..peer("b", false)
         }))
     };
-    rig.feed(says(true));
+    rig.feed(says(Some(Plea::default())));
     assert!(rig.engine.why_declined().is_some());
-    rig.feed(says(false));
+    rig.feed(says(None));
     assert_eq!(rig.engine.why_declined(), None);
-    rig.feed(says(true));
+    rig.feed(says(Some(Plea::default())));
     rig.demote(1);
     assert_eq!(rig.engine.why_declined(), None);
 }

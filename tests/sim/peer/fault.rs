@@ -119,7 +119,7 @@ impl World {
         let holds = |node: &usize| self.peer(*node).is_some_and(|peer| peer.pact.holds());
         let node = (0..self.nodes.len()).find(holds).unwrap_or(node);
         for other in self.others_of(node) {
-            self.ask(other, Command::Demote);
+            self.ask(other, Command::Demote { at_once: false });
             self.nodes[other].trouble.cut_at_ask = Some((node, ms));
             let what = Fault::Says {
                 node: other,

@@ -2,7 +2,7 @@
 
 use crate::record::Record;
 use validator_supervisor::engine::ballot::Ballot;
-use validator_supervisor::engine::values::{RecordKind, Role, Term};
+use validator_supervisor::engine::values::{Plea, RecordKind, Role, Term};
 
 /// Which of all records: its term, and its number.
 pub(crate) type Place = (u64, u64);
@@ -52,7 +52,7 @@ pub(crate) struct State {
 pub(crate) struct Member {
     pub(crate) role: Role,
     pub(crate) ready: bool,
-    pub(crate) asks: bool,
+    pub(crate) asks: Option<Plea>,
     pub(crate) record: Option<RecordKind>,
     pub(crate) active_term: Option<Term>,
 }

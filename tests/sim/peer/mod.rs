@@ -247,6 +247,12 @@ impl World {
             return;
         };
         peer.heir_since = ballot.heir.as_ref().map(|_| now);
+        if !ballot.is_of(peer.pact.node()) {
+            // Another node has, or had, a term since: whoever has promised it may live.
+            peer.others
+                .values_mut()
+                .for_each(|other| other.is_dead = false);
+        }
         if let Some(lost) = peer.pact.keep(ballot) {
             self.tell_engine(node, AuthorityNews::TermLost(lost));
         }

@@ -12,6 +12,7 @@ impl World {
                 Command::Promote(PromoteFlags {
                     first_vote: false,
                     accept_double_vote_risk: true,
+                    at_once: false,
                 }),
             );
         }

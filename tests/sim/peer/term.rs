@@ -13,8 +13,8 @@ use validator_supervisor::engine::values::{Identity, NodeName, OpId, Term};
 
 /// How long a wish may take: less than a step of the engine.
 const WISH_MS: u64 = 350;
-/// The clock of the operators, at the beginning of a run.
-pub(super) const UNIX_MS: u64 = 1_000_000;
+/// The tip of the cluster at the beginning of a run; it moves with the time, and all nodes see the same.
+pub(super) const TIP: u64 = 1_000_000;
 
 impl World {
     pub(crate) fn ask_peers(&mut self, node: usize, op: OpId, wish: Wish) {
@@ -133,7 +133,7 @@ impl World {
             .map(|ballot| ballot.term)
             .chain(record.map(|(term, _)| Term(term)));
         let seen = seen.max().unwrap_or_default();
-        let asked = peer.pact.ask(&others, seen, UNIX_MS + now, regardless);
+        let asked = peer.pact.ask(&others, seen, TIP + now, regardless);
         let term = asked.map_err(|barred| match barred {
             Barred::Held { by, term } => Outcome::Refused(format!("{by} holds term {term}")),
             Barred::Met(met) => Outcome::Refused(format!("{met:?} has not spoken yet")),

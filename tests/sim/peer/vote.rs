@@ -1,7 +1,7 @@
 //! The path of a vote: its record to the other nodes and to this disk, at once; then it waits for the slowest that is in step.
 
 use super::message::{Message, Place};
-use super::term::UNIX_MS;
+use super::term::TIP;
 use super::{Commit, Other, Purpose, World};
 use crate::event::{Event, PeerEvent};
 use crate::mistake::Mistake;
@@ -227,7 +227,7 @@ impl World {
         if counted.is_empty() {
             self.tally.count("votes alone");
         }
-        if record.mark.term.0 > UNIX_MS {
+        if record.mark.term.0 > TIP {
             self.tally.count("votes after a node was passed over");
         }
         let others = (0..self.nodes.len()).filter(|other| *other != node);

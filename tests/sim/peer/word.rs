@@ -5,23 +5,18 @@ use super::message::{Member, Message, State};
 use crate::event::{Event, PeerEvent};
 use crate::mistake::Mistake;
 use validator_supervisor::engine::ballot::Ballot;
-use validator_supervisor::engine::values::Role;
+use validator_supervisor::engine::values::{Millis, Role};
 use validator_supervisor::engine::{Input, Observation, PeerFacts};
 
 impl World {
     /// What a node says of itself.
     fn member(&self, node: usize) -> Option<Member> {
         let engine = &self.nodes[node].sup.as_ref()?.engine;
-        let (role, asks) = (engine.role(), engine.asks_for_term());
-        let ready = match role {
-            Role::Standby => engine.paused_until().is_none() || asks,
-            Role::Parked => asks,
-            _ => false,
-        };
+        let role = engine.role();
         Some(Member {
             role,
-            ready,
-            asks,
+            ready: engine.unready(Millis(self.now)).is_none(),
+            asks: engine.plea(),
             record: self.nodes[node]
                 .disk
                 .record
@@ -100,11 +95,11 @@ impl World {
                 (true, false) => Err("has not got the newest record yet".into()),
                 (true, true) => Ok(()),
             },
+            behind: Some(0),
             priority: 0,
             record,
             active_term,
             asks,
-            relieves: false,
         }))
     }
 

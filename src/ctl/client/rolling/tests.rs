@@ -11,6 +11,7 @@ fn peer(role: Option<Role>, starts: u64) -> PeerStatus {
         record_slot: None,
         version: None,
         validator_since: Some(Timestamp::from_unix_ms(starts)),
+        restarts: Some(0),
         in_step: None,
         seen_ms: Some(10),
         paused_until: None,
