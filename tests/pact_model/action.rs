@@ -2,7 +2,7 @@
 
 use crate::mistake::Mistake;
 use crate::world::{Action, Claim, Message, Other, Place, Process, World, index, name};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use validator_supervisor::engine::ballot::Ballot;
 use validator_supervisor::engine::pact::{Pact, Presence};
 use validator_supervisor::engine::values::Term;
@@ -37,7 +37,7 @@ impl World {
                 }
                 if let Some(process) = self.process_mut(by) {
                     process.pact.bury(name(node));
-                    process.buried.insert(node);
+                    process.buried.insert(node, process.pact.ballot().clone());
                 }
             }
             Action::Start(node) => self.start(node),
@@ -56,6 +56,24 @@ impl World {
             }
             Action::Join(one, other) => self.join(one, other),
             Action::Write(node) => self.write(node),
+        }
+        self.proofs_end();
+    }
+
+    /// With the next ballot, whoever's it is.
+    fn proofs_end(&mut self) {
+        let keeps_proof = self.makes(Mistake::ProofKept);
+        for process in self
+            .nodes
+            .iter_mut()
+            .filter_map(|node| node.process.as_mut())
+        {
+            let Process { pact, buried, .. } = process;
+            if keeps_proof {
+                buried.keys().for_each(|dead| pact.bury(name(*dead)));
+            } else {
+                buried.retain(|_, under| under == pact.ballot());
+            }
         }
     }
 
@@ -233,7 +251,7 @@ impl World {
         self.nodes[node].process = Some(Process {
             pact,
             hears: BTreeMap::new(),
-            buried: BTreeSet::new(),
+            buried: BTreeMap::new(),
             vote: None,
             unwritten: None,
             unkept: None,
@@ -256,8 +274,8 @@ impl World {
                 };
                 process.hears.insert(to, known);
                 process.pact.met(&name(to));
-                if process.buried.remove(&to) && keeps_proof {
-                    process.pact.bury(name(to));
+                if !keeps_proof {
+                    process.buried.remove(&to);
                 }
             }
             if !self.makes(Mistake::RecordForgotten) {

@@ -62,7 +62,7 @@ impl World {
             out.push(Action::Crash(node));
             let others = (0..self.nodes.len()).filter(|other| *other != node);
             let silent = others.filter(|other| {
-                !process.hears.contains_key(other) && !process.buried.contains(other)
+                !process.hears.contains_key(other) && !process.buried.contains_key(other)
             });
             out.extend(
                 silent

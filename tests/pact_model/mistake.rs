@@ -74,7 +74,9 @@ impl Mistake {
             }
             Self::MetPassedOver => "a node that is there and has not spoken yet is passed over",
             Self::HeirNamedAnew => "an heir that an earlier process named is named again at once",
-            Self::ProofKept => "the proof of a death counts on when the node is back",
+            Self::ProofKept => {
+                "the proof of a death counts on when the node is back, and for later terms"
+            }
         }
     }
 

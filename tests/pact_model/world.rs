@@ -2,7 +2,7 @@
 
 use crate::bound::Bound;
 use crate::mistake::Mistake;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use validator_supervisor::engine::ballot::Ballot;
 use validator_supervisor::engine::pact::Pact;
 use validator_supervisor::engine::values::{NodeName, Term};
@@ -44,8 +44,8 @@ pub(crate) struct Process {
     pub(crate) pact: Pact,
     /// What it knows of each node that it hears.
     pub(crate) hears: BTreeMap<usize, Other>,
-    /// Those that it has had ended.
-    pub(crate) buried: BTreeSet<usize>,
+    /// Those that it has had ended, each under the ballot that it had then: the proof is for the next one.
+    pub(crate) buried: BTreeMap<usize, Ballot>,
     /// A record that is being committed: its place, and whether it is on this disk.
     pub(crate) vote: Option<(Place, bool)>,
     /// Acknowledged or promised, and not on the disk yet: by a mistake.
@@ -164,7 +164,7 @@ impl World {
                 process: Some(Process {
                     pact,
                     hears: others.map(|at| (at, other.clone())).collect(),
-                    buried: BTreeSet::new(),
+                    buried: BTreeMap::new(),
                     vote: None,
                     unwritten: None,
                     unkept: None,
