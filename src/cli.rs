@@ -66,7 +66,7 @@ pub struct PkiArgs {
 
 #[derive(Debug, Subcommand)]
 pub enum PkiCommand {
-    /// Make an authority: ca.pem, which goes to every node, and ca-key.pem, which stays
+    /// Make an authority: ca.pem and crl.pem, which go to every node, and ca-key.pem, which stays
     Init {
         /// The directory for the files
         #[arg(long, value_name = "DIR")]
@@ -86,7 +86,7 @@ pub enum PkiCommand {
         #[arg(long)]
         renew: bool,
     },
-    /// Trust a node's certificate no more: put it on the list crl.pem, which goes to every node
+    /// Revoke a node's certificate: put it on the list crl.pem, which goes to every node
     ///
     /// The list is that of `peer.crl`. It is for the certificate that is in the directory: revoke a stolen one before it is
     /// renewed.
@@ -169,7 +169,7 @@ pub enum CtlCommand {
     },
     /// Let this node be promoted again after a demote, and end a pause
     Resume(Wait),
-    /// Let this node decide nothing by itself for a while
+    /// Suspend this node's own decisions for a while
     ///
     /// It takes over from nobody, and does not step down because of what it sees. What it must do to be safe it does all
     /// the same. The pause outlives a restart of the supervisor.
@@ -197,7 +197,7 @@ pub enum CtlCommand {
     ///
     /// Shows what each step takes on either node, what would be refused now, and the gap to expect. Votes go on meanwhile.
     Drill(Wait),
-    /// Say why this node is in its role, and what would move it
+    /// Explain this node's role, and what would change it
     Explain,
     /// List past changes of role, with their causes
     History,

@@ -19,22 +19,21 @@ fn main() -> ExitCode {
 }
 
 fn pki(command: PkiCommand) -> ExitCode {
-    let written = |files: [PathBuf; 2]| {
+    let written = |files: &[PathBuf]| {
+        let files = files.iter();
         files
             .map(|file| format!("wrote {}", file.display()))
-            .to_vec()
+            .collect()
     };
-    let lines = match &command {
-        PkiCommand::Init { dir } => pki::init(dir).map(written),
+    let lines: Result<Vec<String>, _> = match &command {
+        PkiCommand::Init { dir } => pki::init(dir).map(|files| written(&files)),
         PkiCommand::Add {
             node,
             dir,
             hosts,
             renew,
-        } => pki::add(dir, node, hosts, *renew).map(written),
-        PkiCommand::Revoke { node, dir } => {
-            pki::revoke(dir, node).map(|list| vec![format!("wrote {}", list.display())])
-        }
+        } => pki::add(dir, node, hosts, *renew).map(|files| written(&files)),
+        PkiCommand::Revoke { node, dir } => pki::revoke(dir, node).map(|list| written(&[list])),
         PkiCommand::Show { dir } => shown(dir),
     };
     match lines {

@@ -35,6 +35,18 @@ fn every_decoder_survives_its_corpus() {
     }
 }
 
+/// A decoder that refuses everything would survive as well.
+#[test]
+fn the_names_in_the_certificates_of_the_corpus_are_read() {
+    let names: Vec<_> = corpus("certificates")
+        .iter()
+        .map(|seed| validator_supervisor::authority::peer::name_in_certificate(seed))
+        .collect();
+    let read: Vec<_> = names.iter().flatten().collect();
+    assert_eq!(read.len(), 2, "{names:?}");
+    assert!(read[1] == "fra-1" && read[0].starts_with("validator-supervisor"));
+}
+
 #[test]
 fn every_decoder_has_a_fuzz_target() {
     let manifest =

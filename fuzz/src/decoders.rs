@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use ed25519_dalek::SigningKey;
 use testkit::encode;
 use validator_supervisor::authority::etcd::read_and_write_form;
-use validator_supervisor::authority::peer::{message, read_and_write_ballot};
+use validator_supervisor::authority::peer::{message, name_in_certificate, read_and_write_ballot};
 use validator_supervisor::authority::stored;
 use validator_supervisor::config::Loaded;
 use validator_supervisor::ctl::wire;
@@ -21,7 +21,7 @@ use validator_supervisor::validator::record::{VoteRecord, may_follow, parse};
 pub type Decoder = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const ALL: [Decoder; 11] = [
+pub const ALL: [Decoder; 12] = [
     ("record_file", record_file),
     ("tower_data", tower_data),
     ("history_data", history_data),
@@ -29,6 +29,7 @@ pub const ALL: [Decoder; 11] = [
     ("history_order", history_order),
     ("pubkey", pubkey),
     ("peer_messages", peer_messages),
+    ("certificates", certificates),
     ("kept_words", kept_words),
     ("stored_forms", stored_forms),
     ("ctl_lines", ctl_lines),
@@ -52,6 +53,12 @@ fn read(kind: RecordKind, bytes: &[u8]) -> Option<VoteRecord> {
         "a vote takes 11 bytes at least"
     );
     Some(record)
+}
+
+/// What another node shows, before anything is known of it.
+pub fn certificates(bytes: &[u8]) {
+    let name = name_in_certificate(bytes);
+    assert!(name.is_none_or(|name| name.len() <= bytes.len()));
 }
 
 /// A whole file, of either kind.

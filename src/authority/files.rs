@@ -9,7 +9,7 @@ use x509_parser::prelude::FromDer as _;
 use x509_parser::revocation_list::CertificateRevocationList;
 
 /// A certificate that ends within this time is worth a word.
-const RENEW_BEFORE: Duration = Duration::from_secs(14 * 86_400);
+const RENEW_BEFORE: Duration = Duration::from_secs(30 * 86_400);
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Grade {

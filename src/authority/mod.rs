@@ -131,6 +131,18 @@ impl Authority {
         }
     }
 
+    /// Writes what passing a term writes here, where it is of no account.
+    ///
+    /// # Errors
+    /// This disk refuses.
+    pub fn rehearse_passing(&self) -> std::io::Result<()> {
+        match self {
+            // Nothing of it is written here.
+            Self::Local(_) | Self::Etcd(_) => Ok(()),
+            Self::Peer(peer) => peer.rehearse_passing(),
+        }
+    }
+
     /// Passes the right to vote to another node.
     ///
     /// # Errors

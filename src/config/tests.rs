@@ -1,5 +1,6 @@
 //! The configuration as an operator meets it: whole files, whole messages.
 
+mod packaged;
 mod refusals;
 mod reload;
 

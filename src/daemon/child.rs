@@ -1,6 +1,7 @@
 //! The running child with everything that belongs to its life: process, gate, admin client, and the tasks that watch it.
 
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 
 use super::event::Event;
+use crate::probe::roots::Roots;
 use crate::validator::admin_rpc::{AdminRpc, Fault, StartProgress};
 use crate::validator::command_line::CommandLine;
 use crate::validator::gate::Gate;
@@ -25,6 +27,8 @@ pub(super) struct Child {
     pub gate: Gate,
     /// Known once the ledger is.
     pub admin: Option<Arc<AdminRpc>>,
+    /// Known once the validator's RPC is.
+    pub roots: Option<Rc<Roots>>,
     pub tasks: Vec<JoinHandle<()>>,
 }
 

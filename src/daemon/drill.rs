@@ -14,6 +14,7 @@ use super::perform::{ADMIN_WITHIN, AUTHORITY_WITHIN, chain};
 use super::worker::Worker;
 use super::{Daemon, clock, install};
 use crate::authority::news::{Member, Rehearsal, Rehearsed};
+use crate::config::AuthorityKind;
 use crate::ctl::server::Replies;
 use crate::ctl::time::Timestamp;
 use crate::ctl::wire::Reply;
@@ -195,6 +196,8 @@ impl Daemon {
             Some(term) => self.rehearse_confirm(term),
             None => self.rehearse_install(),
         };
+        let passing =
+            (self.config.authority.kind == AuthorityKind::Peer).then(|| self.rehearse_passing());
         let link = self.link.clone();
         let carried = self.engine.child_identity().unwrap_or(Identity::Unstaked);
         let last = in_turn(&self.linker, move || {
@@ -222,7 +225,7 @@ impl Daemon {
             for step in talks {
                 steps.push(talk(step, admin.as_deref()).await);
             }
-            for part in [first, last] {
+            for part in [Some(first), passing, Some(last)].into_iter().flatten() {
                 steps.extend(part.await);
             }
             let _ = events.send(Event::Rehearsed(number, steps));
@@ -243,6 +246,16 @@ impl Daemon {
             }));
         });
         told
+    }
+
+    fn rehearse_passing(&self) -> Receiver<Rehearsed> {
+        let authority = self.authority.clone();
+        in_turn(&self.asker, move || {
+            timed("write the term's passing", || {
+                let written = authority.rehearse_passing();
+                written.map_err(|error| error.to_string())
+            })
+        })
     }
 
     fn rehearse_install(&self) -> Receiver<Rehearsed> {
@@ -282,7 +295,7 @@ async fn talk(step: &str, admin: Option<&crate::validator::admin_rpc::AdminRpc>)
             .await
             .map(|_| ())
             .map_err(|error| chain(&error)),
-        None => Err("no validator runs".into()),
+        None => Err("no validator is running".into()),
     };
     finished(step, begun, answered)
 }

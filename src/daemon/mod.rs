@@ -14,8 +14,10 @@ mod child;
 mod clock;
 mod drill;
 mod event;
+mod every_day;
 mod fence;
 mod history;
+mod identity;
 mod install;
 mod journal;
 mod members;
@@ -33,7 +35,7 @@ mod signals;
 mod start;
 mod worker;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -102,6 +104,8 @@ struct Daemon {
     found: FromCommandLine,
     parked: ParkedFlag,
     pause: PauseNote,
+    /// Pauses that are being written down.
+    pausing: BTreeSet<RequestId>,
     members: Members,
     events: mpsc::UnboundedSender<Event>,
     reports: Reports,
@@ -133,6 +137,8 @@ struct Daemon {
     validator_since: Option<Timestamp>,
     /// The slot of a vote whose commit was not settled at the first try, until a commit is.
     unsettled: Option<u64>,
+    /// Day of the last look at what comes to an end.
+    looked_at_day: u64,
     told_ready: bool,
     /// That the end takes too long was said.
     told_stuck: bool,
@@ -182,6 +188,7 @@ impl Daemon {
             }
             self.tell_status();
             self.watch_drill();
+            self.look_every_day();
             self.tell_members();
             if told_alive.elapsed() >= SIGN_OF_LIFE.min(watchdog.unwrap_or(SIGN_OF_LIFE) / 4) {
                 told_alive = Instant::now();

@@ -274,7 +274,7 @@ impl Daemon {
                 self.keep_pause(id, until);
                 return None;
             }
-            Command::Resume => self.forget_pause(),
+            Command::Resume => self.take_back_pause(),
             _ => {}
         }
         self.step(Input::Asked(id, command))

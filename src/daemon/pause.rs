@@ -10,11 +10,12 @@ const NOBODY: RequestId = RequestId(0);
 
 impl Daemon {
     /// Writes it down; it begins when that is done.
-    pub(super) fn keep_pause(&self, request: RequestId, until: Millis) {
+    pub(super) fn keep_pause(&mut self, request: RequestId, until: Millis) {
+        self.pausing.insert(request);
         let (note, events) = (self.pause.clone(), self.events.clone());
         self.disk.run(move || {
             let kept = note.set(Some(clock::wall(until)));
-            let kept = kept.map_err(|error| error.to_string());
+            let kept = kept.map_err(|error| format!("it cannot be written down: {error}"));
             let _ = events.send(super::event::Event::PauseKept(request, until, kept));
         });
     }
@@ -25,8 +26,13 @@ impl Daemon {
         until: Millis,
         kept: Result<(), String>,
     ) -> Option<u8> {
+        let is_wanted = self.pausing.remove(&request);
+        let kept = match kept {
+            Ok(()) if !is_wanted => Err("a resume came before it was written down".into()),
+            other => other,
+        };
         if let Err(why) = kept {
-            let text = format!("not paused, because it cannot be written down: {why}");
+            let text = format!("not paused: {why}");
             tracing::error!(EVENT = "ctl", REQUEST = request.0, "{text}");
             if let Some(replies) = self.calls.remove(&request) {
                 replies.finish(Reply::end(Verdict::Refused, text));
@@ -39,6 +45,12 @@ impl Daemon {
             clock::wall(until)
         );
         self.step(Input::Asked(request, Command::Pause { until }))
+    }
+
+    /// Ends it, also one that is being written down.
+    pub(super) fn take_back_pause(&mut self) {
+        self.pausing.clear();
+        self.forget_pause();
     }
 
     /// What is left of it pauses this node again after a restart: the safe side, where the disk refuses.

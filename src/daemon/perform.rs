@@ -15,7 +15,7 @@ use super::{Daemon, clock, install, service};
 use crate::authority::{Authority, CommitError, Fault};
 use crate::ctl::time::Timestamp;
 use crate::ctl::wire::Reply;
-use crate::engine::values::{Identity, OpId, RecordKind, RecordMark, Role, Term};
+use crate::engine::values::{Identity, OpId, RecordMark, Role, Term};
 use crate::engine::{Effect, Exit, Input, Outcome};
 use crate::probe::chain_vote;
 use crate::validator::admin_rpc::{AdminError, AdminRpc};
@@ -105,12 +105,12 @@ impl Daemon {
         None
     }
 
-    fn done(&self, op: OpId, outcome: Outcome) {
+    pub(super) fn done(&self, op: OpId, outcome: Outcome) {
         // The loop owns the receiver and ends after this.
         let _ = self.events.send(Event::Done(op, outcome));
     }
 
-    fn task(&self, op: OpId, work: impl Future<Output = Outcome> + 'static) {
+    pub(super) fn task(&self, op: OpId, work: impl Future<Output = Outcome> + 'static) {
         let events = self.events.clone();
         tokio::task::spawn_local(async move {
             let _ = events.send(Event::Done(op, work.await));
@@ -201,6 +201,7 @@ impl Daemon {
                     process,
                     gate,
                     admin: None,
+                    roots: None,
                     tasks: Vec::new(),
                 });
                 self.attend_child(pid);
@@ -270,16 +271,10 @@ impl Daemon {
         F: Future<Output = Result<(), AdminError>> + 'static,
     {
         let Some(admin) = self.child.as_ref().and_then(|child| child.admin.clone()) else {
-            return self.done(op, Outcome::Refused("no validator runs".into()));
+            return self.done(op, Outcome::Refused("no validator is running".into()));
         };
         let call = call(admin);
-        self.task(op, async move {
-            match call.await {
-                Ok(()) => Outcome::Done,
-                Err(error) if error.fault.is_certain() => Outcome::Refused(chain(&error)),
-                Err(error) => Outcome::Failed(chain(&error)),
-            }
-        });
+        self.task(op, async move { outcome_of(call.await) });
     }
 
     fn unmute(&self, op: OpId) {
@@ -291,18 +286,6 @@ impl Daemon {
                     .await?;
             }
             Ok(())
-        });
-    }
-
-    fn set_identity(&self, op: OpId, to: Identity, require: Option<RecordKind>) {
-        let keypair = match to {
-            Identity::Staked => Arc::clone(&self.keys.staked),
-            Identity::Unstaked => Arc::clone(&self.keys.unstaked),
-        };
-        self.admin(op, |admin| async move {
-            admin
-                .set_identity_from_bytes(keypair.secret_bytes(), require, ADMIN_WITHIN)
-                .await
         });
     }
 
@@ -328,7 +311,7 @@ impl Daemon {
 
     fn open_gate(&self, op: OpId, term: Term) {
         let outcome = match (&self.child, &self.installed) {
-            (None, _) => Outcome::Refused("no validator runs".into()),
+            (None, _) => Outcome::Refused("no validator is running".into()),
             (Some(child), Some((of, installed))) if *of == term => {
                 child.gate.open(term, installed.clone());
                 Outcome::Done
@@ -396,6 +379,14 @@ impl Daemon {
         if !std::mem::replace(&mut self.told_ready, true) {
             service::ready();
         }
+    }
+}
+
+pub(super) fn outcome_of(answered: Result<(), AdminError>) -> Outcome {
+    match answered {
+        Ok(()) => Outcome::Done,
+        Err(error) if error.fault.is_certain() => Outcome::Refused(chain(&error)),
+        Err(error) => Outcome::Failed(chain(&error)),
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! `check` prints the findings; `run` starts only when none of them is an error. Reading the keypairs is part of looking.
 
-mod authority;
+pub(super) mod authority;
 mod disks;
 mod program;
 
@@ -108,6 +108,13 @@ pub(super) fn look(
     let line = command_line(program.as_ref(), argv);
     loaded.fill(line.for_config());
     let config = &loaded.config;
+    if occasion == Occasion::Check && nix::unistd::geteuid().is_root() {
+        findings.add(
+            "user",
+            Level::Warning,
+            "checked as root, who can read every file: run it as the user of the validator, as in `sudo -u sol supervisor check`",
+        );
+    }
     // Forks, so it comes before the keys are read.
     machine(&mut findings);
     authority::look(&mut findings, config, occasion);

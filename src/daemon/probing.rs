@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::mem::discriminant;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedSender;
@@ -13,6 +14,7 @@ use super::child::Child;
 use super::event::Event;
 use crate::engine::{Input, Observation};
 use crate::probe::cluster::{Cluster, Doubt, Survey};
+use crate::probe::roots::Roots;
 use crate::probe::validator::{Facts, Prober};
 use crate::probe::{Silence, Subject, probers};
 
@@ -113,10 +115,19 @@ impl Probing {
 impl Daemon {
     /// For as long as this child lives.
     pub(super) fn start_probing(&mut self) {
-        let (Some(paths), Some(Child { tasks, process, .. })) = (&self.paths, &mut self.child)
+        let (
+            Some(paths),
+            Some(Child {
+                tasks,
+                process,
+                roots,
+                ..
+            }),
+        ) = (&self.paths, &mut self.child)
         else {
             return;
         };
+        *roots = Some(Rc::new(Roots::of(&paths.rpc)));
         let pid = process.pid().as_raw();
         self.probing = Probing::default();
         let (prober, cluster) = probers(&Subject {

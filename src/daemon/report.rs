@@ -251,12 +251,15 @@ fn reason_text(reason: Reason) -> &'static str {
         Reason::LeaseMargin => "the node leaves the identity, because its lease is not renewed",
         Reason::LeaseEnd => "the validator is killed, because the lease has ended",
         Reason::Silence => "a page, because no vote was sent",
+        Reason::Switch => {
+            "its voting thread has switched by then, or the validator is started anew"
+        }
         Reason::Isolation => "the node steps down, because it is cut off",
         Reason::CatchUp => "a page, because the validator has not caught up",
         Reason::Takeover => "this standby takes over",
         Reason::Pause => "the pause ends",
         Reason::Answer => "an answer counts as failed",
         Reason::Return => "a term that is not in use is given back",
-        Reason::Handover => "a handover that waits is given up",
+        Reason::Handover => "a handover that is not over is given up",
     }
 }

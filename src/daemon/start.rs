@@ -185,6 +185,7 @@ fn build(
         found,
         parked,
         pause: PauseNote::new(&config.state_dir),
+        pausing: Default::default(),
         members: Default::default(),
         events,
         reports: Reports {
@@ -212,6 +213,7 @@ fn build(
         restarts: 0,
         validator_since: None,
         unsettled: None,
+        looked_at_day: super::every_day::today(),
         told_ready: false,
         told_stuck: false,
         last_status: (String::new(), Instant::now()),

@@ -97,6 +97,10 @@ impl Engine {
 
     fn may_be_promoted(&self, now: Millis, flags: PromoteFlags) -> Result<(), String> {
         self.fit(now)?;
+        let others = self.votes_without_holder(now);
+        if let Some(why) = others.filter(|_| !flags.accept_double_vote_risk) {
+            return Err(why);
+        }
         self.may_be_passed_over(now, flags)
     }
 

@@ -8,7 +8,7 @@
 //! leads name it. So while a vote waits for its commit, the chain may show it and those that are queued behind it.
 
 use super::Engine;
-use super::state::{PromoteStep, RecordDurable, Stage, Then};
+use super::state::{Holder, PromoteStep, RecordDurable, Stage, Then};
 use super::table::Cause;
 use super::values::{Millis, PromoteFlags, RecordKind, RecordMark};
 
@@ -105,6 +105,24 @@ impl Engine {
                 quiet_ms / 1000
             )
         })
+    }
+
+    /// Votes that showed for too long after the last holder's end to be its own: somebody votes whom nobody has granted it, or this
+    /// node's view of the chain is still coming up to date. `None` in any other case, and once none has shown for a while.
+    pub(super) fn votes_without_holder(&self, now: Millis) -> Option<String> {
+        let since = self.unaccounted_since()?;
+        let why = self.votes_still_come(now)?;
+        let for_s = self.chain.moved.since(since) / 1000;
+        Some(format!("nobody has held the term for {for_s} s, and {why}"))
+    }
+
+    /// The end of the last holder that such votes have followed.
+    pub(super) fn unaccounted_since(&self) -> Option<Millis> {
+        let quiet_ms = self.setup.timing.chain_quiet_ms;
+        match self.holder {
+            Holder::Nobody { since } if self.chain.moved > since.plus(quiet_ms) => Some(since),
+            _ => None,
+        }
     }
 
     /// A holding starts from this record.

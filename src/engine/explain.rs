@@ -106,7 +106,9 @@ impl Engine {
                 None if self.isolated_since.is_some() => {
                     "it looks cut off from the cluster, and takes nothing over until that ends".into()
                 }
-                None => "it takes over when nobody holds the term".into(),
+                None => self
+                    .votes_without_holder(now)
+                    .unwrap_or_else(|| "it takes over when nobody holds the term".into()),
             },
             Stage::Active(_) => match &self.moves.planned {
                 Some(plan) => format!(

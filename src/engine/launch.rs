@@ -134,19 +134,20 @@ impl Engine {
             | Stage::Standby
             | Stage::Parked
             | Stage::Promoting(_)
-            | Stage::Active(_) => self.child_died(now, exit),
+            | Stage::Active(_) => {
+                let how = match killed_for {
+                    Some(why) => format!("the supervisor killed it: {why}"),
+                    None => exit.to_string(),
+                };
+                self.child_died(now, exit, how);
+            }
         }
     }
 
-    fn child_died(&mut self, now: Millis, exit: Exit) {
+    fn child_died(&mut self, now: Millis, exit: Exit, how: String) {
         let promoting = self.role() == Role::Promoting;
         self.reclaims |= self.keeps_term();
-        self.enter(
-            now,
-            Stage::Starting(Launch::Backoff),
-            Cause::ChildDied,
-            exit.to_string(),
-        );
+        self.enter(now, Stage::Starting(Launch::Backoff), Cause::ChildDied, how);
         if promoting && self.reclaims {
             self.progress(&format!("the validator ended during the promotion ({exit}); it is started again and votes by itself, which `supervisor ctl demote` prevents"));
         }
@@ -345,6 +346,7 @@ impl Engine {
             identity: Some(carry.identity()),
             muted: false,
             switch_due: None,
+            switch_asked: now,
             in_doubt: false,
         };
         self.set_launch(Launch::Spawn(carry));

@@ -92,6 +92,8 @@ pub enum Reason {
     Answer,
     /// A term that is ours and not in our hands is given back.
     Return,
+    /// The thread of the validator that votes should have switched its identity by then.
+    Switch,
     /// What waits for another node, or for the right time to hand over, is given up then.
     Handover,
 }

@@ -232,6 +232,7 @@ impl Engine {
         self.progress("setting the staked identity");
         self.child.identity = None;
         self.child.switch_due = Some(Identity::Staked);
+        self.child.switch_asked = now;
         self.child.in_doubt = true;
         let require = durable.0.map(|mark| mark.kind);
         self.ask(now, |op| Effect::SetIdentity {

@@ -43,6 +43,7 @@ impl Engine {
             self.progress("setting the unstaked identity");
             self.child.identity = None;
             self.child.switch_due = Some(Identity::Unstaked);
+            self.child.switch_asked = now;
             return self.ask(now, |op| Effect::SetIdentity {
                 op,
                 to: Identity::Unstaked,

@@ -253,6 +253,8 @@ pub(super) struct Child {
     pub(super) muted: bool,
     /// This identity was asked for, and the thread that votes has not shown that it switched to it.
     pub(super) switch_due: Option<Identity>,
+    /// When it was asked for.
+    pub(super) switch_asked: Millis,
     /// Something that leads towards voting was asked of it, and may still be carried out behind whatever is asked next.
     pub(super) in_doubt: bool,
 }
@@ -264,6 +266,7 @@ impl Child {
         identity: Some(Identity::Unstaked),
         muted: true,
         switch_due: None,
+        switch_asked: Millis(0),
         in_doubt: false,
     };
 

@@ -215,11 +215,16 @@ impl Engine {
         let may = !told && self.isolated_since.is_none();
         let wait_ms =
             u64::from(self.setup.rank).saturating_mul(self.setup.timing.takeover_stagger_ms);
-        may.then(|| (since.plus(wait_ms).max(earliest), Reason::Takeover))
+        // Where somebody seems to vote all the same, that has to end first.
+        let quiet_at = self.unaccounted_since().map_or(Millis(0), |_| {
+            self.chain.moved.plus(self.setup.timing.chain_quiet_ms)
+        });
+        let at = since.plus(wait_ms).max(earliest).max(quiet_at);
+        may.then_some((at, Reason::Takeover))
     }
 
     /// A validator whose slot stands still cannot switch its identity, and a cluster that stands still needs no new voter.
-    fn own_moves(&self) -> bool {
+    pub(super) fn own_moves(&self) -> bool {
         let still_counts = |own: &OwnView| {
             own.moved_at
                 .is_some_and(|at| own.at.since(at) <= self.setup.timing.stale_ms)

@@ -184,7 +184,11 @@ impl Engine {
             _ => None,
         };
         let isolation = self.isolation_due().map(|at| (at, Reason::Isolation));
-        [reading, silence, isolation].into_iter().flatten().min()
+        let switch = self.switch_overdue().map(|at| (at, Reason::Switch));
+        [reading, silence, isolation, switch]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     pub(super) fn watch_trouble(&mut self, now: Millis) {
@@ -196,11 +200,36 @@ impl Engine {
             let text = format!("for {} ms", now.since(since));
             return self.demote(now, Cause::Isolated, self.back_to(), text);
         }
+        if self.switch_overdue().is_some_and(|at| at <= now) {
+            self.end_a_validator_that_does_not_switch();
+        }
         if let Stage::Active(tenure) = self.stage
             && now >= self.silence_due(&tenure)
         {
             self.judge_silence(now, tenure);
         }
+    }
+
+    /// When a validator at rest, whose slot advances, should have shown that the thread that votes has taken the unstaked identity. One
+    /// that has lost that thread is up and healthy, and would never vote again.
+    fn switch_overdue(&self) -> Option<Millis> {
+        let rests = matches!(
+            self.stage,
+            Stage::CatchingUp | Stage::Standby | Stage::Parked
+        );
+        let is_due = self.child.alive && self.child.switch_due.is_some();
+        (rests && is_due && self.own_moves() && self.killed_for.is_none()).then(|| {
+            let asked = self.child.switch_asked.max(self.entered.at);
+            asked.plus(self.setup.timing.promote_ms)
+        })
+    }
+
+    /// It is muted and off the staked identity: nothing is lost by its end.
+    fn end_a_validator_that_does_not_switch(&mut self) {
+        let why = "its thread that votes has not taken the unstaked identity: it has died, as far as can be told";
+        self.killed_for = Some(why.to_owned());
+        self.page(format!("the validator is started anew: {why}"));
+        self.out.push(Effect::Kill);
     }
 
     /// When a node that looks cut off leaves. One that is being promoted is given the whole span from its beginning; and where

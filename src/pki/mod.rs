@@ -5,7 +5,7 @@
 //! <dir>/ca-key.pem     stays where it was made; signs
 //! <dir>/NODE.pem       goes to that node                 2 years, for servers and clients
 //! <dir>/NODE-key.pem   goes to that node alone
-//! <dir>/crl.pem        goes to every node, once a certificate is revoked
+//! <dir>/crl.pem        goes to every node, again whenever a certificate is revoked
 //! ```
 //!
 //! A certificate is for one name, which the other side compares with its configuration, and for the addresses it was made
@@ -49,7 +49,7 @@ pub enum PkiError {
     },
     #[error("no authority is in {}: `supervisor pki init --dir {}` makes one, once for all nodes", dir.display(), dir.display())]
     NoAuthority { dir: PathBuf },
-    #[error("{} is no certificate, key or list that was made here: {why}", path.display())]
+    #[error("{} is not a certificate, key or list that was made here: {why}", path.display())]
     Content { path: PathBuf, why: String },
     #[error("{} has mode {mode:04o}, so others can read it and sign for any node: `chmod 600 {}`", path.display(), path.display())]
     Exposed { path: PathBuf, mode: u32 },
@@ -67,11 +67,11 @@ pub enum PkiError {
     Make(#[from] rcgen::Error),
 }
 
-/// Makes an authority in `dir`, which is made as well. Says which files there are now.
+/// Makes an authority in `dir`, which is made as well, and its list, which revokes nothing yet. Says which files there are now.
 ///
 /// # Errors
 /// There is one already, or it cannot be written.
-pub fn init(dir: &Path) -> Result<[PathBuf; 2], PkiError> {
+pub fn init(dir: &Path) -> Result<[PathBuf; 3], PkiError> {
     let files = Files::of(dir, CA);
     files.expect_none("Every node trusts it; for another authority take another directory")?;
     std::fs::create_dir_all(dir).map_err(|source| PkiError::File {
@@ -89,7 +89,8 @@ pub fn init(dir: &Path) -> Result<[PathBuf; 2], PkiError> {
     // The key first: a certificate without its key signs nothing, and nobody has been given it yet.
     write_new(&files.key, &key.serialize_pem(), 0o600)?;
     write_new(&files.certificate, &certificate.pem(), 0o644)?;
-    Ok([files.certificate, files.key])
+    let list = revoke::begin(dir)?;
+    Ok([files.certificate, files.key, list])
 }
 
 /// Makes a node's certificate, or that of an etcd server. With `renew` a fresh one takes the place of that there is, for the same
@@ -111,7 +112,7 @@ pub fn add(
         (true, false) => return Err(PkiError::NoHost(node.to_owned())),
     };
     if !renew {
-        files.expect_none("`supervisor pki add NODE --renew` replaces it")?;
+        files.expect_none("`supervisor pki add NODE --dir DIR --renew` replaces it")?;
     }
     let issuer = issuer(dir)?;
     let key = KeyPair::generate()?;

@@ -5,7 +5,9 @@
 
 use std::path::{Path, PathBuf};
 
-use rcgen::{CertificateRevocationListParams, KeyIdMethod, RevokedCertParams, SerialNumber};
+use rcgen::{
+    CertificateRevocationListParams, Issuer, KeyIdMethod, KeyPair, RevokedCertParams, SerialNumber,
+};
 use time::{Duration, OffsetDateTime};
 use x509_parser::pem::Pem;
 use x509_parser::prelude::FromDer as _;
@@ -27,6 +29,7 @@ pub struct Revoked {
 impl std::fmt::Display for Revoked {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let what = match self.serials.len() {
+            0 => "revokes nothing".to_owned(),
             1 => "revokes 1 certificate".to_owned(),
             count => format!("revokes {count} certificates"),
         };
@@ -61,8 +64,21 @@ pub fn revoke(dir: &Path, node: &str) -> Result<PathBuf, PkiError> {
         serials.push(serial);
         since.push(now);
     }
+    write(dir, &issuer, serials.into_iter().zip(since))
+}
+
+/// A list that revokes nothing yet: nodes have a file to read from the first day on, and take what stands in it later.
+pub(super) fn begin(dir: &Path) -> Result<PathBuf, PkiError> {
+    write(dir, &issuer(dir)?, std::iter::empty())
+}
+
+fn write(
+    dir: &Path,
+    issuer: &Issuer<'_, KeyPair>,
+    revoked: impl Iterator<Item = (Vec<u8>, OffsetDateTime)>,
+) -> Result<PathBuf, PkiError> {
+    let now = OffsetDateTime::now_utc();
     let number = now.unix_timestamp().unsigned_abs();
-    let revoked = serials.into_iter().zip(since);
     let params = CertificateRevocationListParams {
         // A node whose clock is behind takes it all the same.
         this_update: now - BACKDATED,
@@ -80,7 +96,7 @@ pub fn revoke(dir: &Path, node: &str) -> Result<PathBuf, PkiError> {
         key_identifier_method: KeyIdMethod::Sha256,
     };
     let path = path(dir);
-    write_over(&path, &params.signed_by(&issuer)?.pem()?, 0o644)?;
+    write_over(&path, &params.signed_by(issuer)?.pem()?, 0o644)?;
     Ok(path)
 }
 

@@ -7,6 +7,7 @@
 pub mod chain_vote;
 pub mod cluster;
 mod progress;
+pub mod roots;
 #[cfg(test)]
 mod tests;
 mod tip;

@@ -218,7 +218,7 @@ fn explain_and_history_say_what_happened_in_sentences() {
     let lab = Lab::voting(Protocol::Tower);
     let explained = lab.must(&["explain"]);
     assert!(
-        explained.contains("node a is active")
+        explained.contains("node a has been active since")
             && explained.contains("The first vote was committed and let out."),
         "{explained}"
     );
@@ -226,7 +226,8 @@ fn explain_and_history_say_what_happened_in_sentences() {
     lab.chain.demoted(&lab.identity, Some("a"));
     let explained = lab.must(&["explain"]);
     assert!(
-        explained.contains("node a is parked") && explained.contains("the record ends at slot"),
+        explained.contains("node a has been parked")
+            && explained.contains("the record ends at slot"),
         "{explained}"
     );
     let history = lab.must(&["history"]);

@@ -35,6 +35,8 @@ fn certificates_are_made_shown_renewed_and_revoked() {
     refused(&dir, &["add", "fra-1", "--host", "10.0.0.11"], "pki init");
     must(&dir, &["init"]);
     refused(&dir, &["init"], "ca");
+    let shown = must(&dir, &["show"]);
+    assert!(shown.contains("revokes nothing"), "{shown}");
     must(&dir, &["add", "fra-1", "--host", "10.0.0.11"]);
     must(
         &dir,

@@ -77,7 +77,7 @@ fn certificates_of_our_own_making_are_good_for_both_sides() {
     let dir = tempfile::tempdir().expect("a directory");
     let made =
         |name: &str| pki::add(dir.path(), name, &possible_hosts(), false).expect("a certificate");
-    let [ca, _] = pki::init(dir.path()).expect("an authority");
+    let [ca, ..] = pki::init(dir.path()).expect("an authority");
     let ([server, server_key], [cert, key]) = (made("etcd-1"), made("a"));
     let flag = |name: &str, path: &Path| format!("--{name}={}", path.display());
     // The last of each counts.

@@ -105,6 +105,32 @@ fn a_rolling_restart_is_stopped_by_a_node_that_is_gone_for_a_minute() {
     pair.end();
 }
 
+/// As an upgrade that does not fit its ledger.
+#[test]
+fn a_rolling_restart_is_stopped_by_a_validator_that_ends_at_its_next_start() {
+    for (broken, voter, step) in [("a", "b", "step 1 of 4"), ("b", "a", "step 4 of 4")] {
+        let pair = Pair::voting(Protocol::Tower, false, "");
+        let before = pair.node(voter).validator();
+        let ends = [("exit_at_once", "3")];
+        pair.node(broken).stand_in.faults(&ends).expect("a fault");
+        let output = pair.node("a").ctl(&["restart", "--rolling"]);
+        let text = said(&output);
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        for part in [&format!("stopped at {step}"), "ended"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        pair.await_votes_of(voter, 5, SOON_MS);
+        if voter == "b" {
+            assert_eq!(
+                pair.node("b").validator(),
+                before,
+                "the other one was restarted"
+            );
+        }
+        pair.end();
+    }
+}
+
 #[test]
 fn a_drill_shows_both_parts_and_moves_nothing() {
     let pair = Pair::voting(Protocol::Tower, false, "");
@@ -125,6 +151,7 @@ fn a_drill_shows_both_parts_and_moves_nothing() {
         for part in [
             "have the term confirmed",
             "install the newest record",
+            "write the term's passing",
             "admin RPC, as for the mute",
             "admin RPC, as for the voters",
             "point the identity link",
@@ -141,8 +168,13 @@ fn a_drill_shows_both_parts_and_moves_nothing() {
                 unit == Some("ms") && took.is_some()
             };
             let untimed: Vec<&str> = steps.clone().filter(|line| !timed(line)).collect();
-            assert_eq!((steps.count(), &untimed[..]), (4, &[][..]), "{text}");
+            assert_eq!((steps.count(), &untimed[..]), (5, &[][..]), "{text}");
         }
+        let took_ms: f64 = text.lines().filter_map(step_ms).sum();
+        let gap = text.split("go through; about ").nth(1);
+        let gap_ms = gap.and_then(|gap| gap.split(' ').next()?.parse().ok());
+        let gap_ms: f64 = gap_ms.expect("the gap to expect");
+        assert!(gap_ms >= took_ms, "less than its steps take: {text}");
         println!("{text}");
     }
     assert_eq!(pair.await_one_voter(BACK_WITHIN_MS), "a");
@@ -151,6 +183,12 @@ fn a_drill_shows_both_parts_and_moves_nothing() {
         validators
     );
     pair.end();
+}
+
+/// What the step of a line of a drill has taken.
+fn step_ms(line: &str) -> Option<f64> {
+    let mut words = line.strip_suffix(" ms")?.split_whitespace().rev();
+    words.next()?.parse().ok()
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use testkit::children::signal;
 use testkit::node::{free_port, said};
 use testkit::stand_in::{Protocol, until};
+use testkit::wall_clock::WallClock;
 
 /// `ctl status --watch` of a node, with nobody at a terminal.
 struct Watch {
@@ -45,6 +46,26 @@ impl Watch {
         let ended = self.client.wait().expect("an end");
         assert_eq!(ended.code(), Some(0));
     }
+}
+
+/// The supervisor runs for years, and its certificate for two.
+#[test]
+fn a_certificate_that_comes_to_its_end_is_told_of_while_the_supervisor_runs() {
+    let mut pair = Pair::new(Protocol::Tower, false, "");
+    for name in ["a", "b"] {
+        pair.node_mut(name).clock = Some(WallClock::new().expect("a clock"));
+    }
+    pair.begin();
+    let told = || {
+        let log = pair.node("a").log();
+        log.contains("EVENT=\"page\"") && log.contains("peer.cert") && log.contains(": renew it")
+    };
+    assert!(!told(), "{}", pair.node("a").log());
+    pair.step_clock("a", 715 * 86_400_000);
+    assert!(until(SOON_MS, told), "{}", pair.node("a").log());
+    // The link is as old as it was, and votes go on over it.
+    pair.await_votes_of("a", 5, SOON_MS);
+    pair.end();
 }
 
 #[test]

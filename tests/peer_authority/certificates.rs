@@ -53,7 +53,7 @@ fn an_expired_certificate_is_refused() {
         Flaw::Expired,
         &Words {
             of_caller: "it says that peer.cert has expired",
-            of_called: "its certificate has expired: `supervisor pki add NODE --renew` for that node",
+            of_called: "its certificate has expired: `supervisor pki add NODE --dir DIR --renew` for that node",
         },
     );
 }

@@ -77,8 +77,9 @@ fn a_list_that_cannot_be_read_keeps_everybody_out_and_is_named() {
     for content in [None, Some(""), Some("not a list"), Some(broken)] {
         let set = Set::new(&["a", "b"]);
         let list = set.file("crl.pem");
-        if let Some(content) = content {
-            std::fs::write(&list, content).expect("a file");
+        match content {
+            Some(content) => std::fs::write(&list, content).expect("a file"),
+            None => std::fs::remove_file(&list).expect("the first list"),
         }
         let _b = set.start("b");
         let a = set.start_as("a", &with_list(&set, "a"), IDENTITY);
@@ -136,7 +137,11 @@ fn a_list_past_its_end_is_used_on() {
 fn a_node_whose_own_certificate_is_revoked_is_told_before_it_starts() {
     let set = Set::new(&["a", "b"]);
     pki::revoke(set.dir.path(), "a").expect("a list");
-    let words = ["peer.cert", "revokes it", "supervisor pki add a --renew"];
+    let words = [
+        "peer.cert",
+        "revokes it",
+        "supervisor pki add a --dir DIR --renew",
+    ];
     assert_found(&set, "a", Grade::Bad, &words);
     pki::add(set.dir.path(), "a", &[], true).expect("a renewal");
     assert_found(&set, "a", Grade::Good, &["b keeps the record as well"]);

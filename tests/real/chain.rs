@@ -64,6 +64,16 @@ impl Chain {
         self.rpc.processed_slot()
     }
 
+    /// Whether `identity` leads none of the next so many slots.
+    pub(crate) fn is_clear_of(&self, identity: &str, slots: u64) -> bool {
+        let from = self.slot().ok();
+        let leaders = from.and_then(|from| {
+            let leaders = self.rpc.call("getSlotLeaders", json!([from, slots])).ok()?;
+            leaders.as_array().cloned()
+        });
+        leaders.is_some_and(|leaders| leaders.iter().all(|leader| leader != identity))
+    }
+
     pub(crate) fn wait_for_slot(&self, slot: u64, within: Duration) -> u64 {
         until(&format!("slot {slot}"), within, || {
             self.slot().ok().filter(|&seen| seen >= slot)

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use nix::time::{ClockId, clock_gettime};
 use testkit::flight::{Flight, Step, by_name};
 
+use crate::genesis::Protocol;
 use crate::node::Node;
 use crate::pair::{Pair, VOTES_WITHIN, status, votes_of};
 
@@ -14,6 +15,10 @@ use crate::pair::{Pair, VOTES_WITHIN, status, votes_of};
 const TIMES: usize = 1;
 /// Slots that are looked at from a handover on, and as many before the next one.
 pub(crate) const WINDOW: u64 = 10;
+/// So many each way are a measurement, and have to reach the targets.
+const MEASURED: usize = 10;
+/// Slots that one leader has in a row.
+const LEADER_WINDOW: usize = 4;
 /// Between the clock of files and the one that steps are counted on.
 const CLOCK_MS: u64 = 10;
 
@@ -92,6 +97,23 @@ pub(crate) fn there_and_back(pair: &mut Pair<'_>) {
     for handover in &done {
         tell_loss(pair, handover);
     }
+    if times >= MEASURED {
+        expect_targets(pair.cluster.protocol, &with, &own);
+    }
+}
+
+/// What the handovers are to reach, sorted counts of slots without a vote. In Alpenglow, of those that a validator nobody touched did not
+/// lose as well: a busy machine loses some in any stretch.
+fn expect_targets(protocol: Protocol, with: &[usize], own: &[usize]) {
+    let (counts, worst) = match protocol {
+        Protocol::TowerBft => (with, 1),
+        Protocol::Alpenglow => (own, LEADER_WINDOW),
+    };
+    let (median, most) = (counts[counts.len() / 2], counts[counts.len() - 1]);
+    assert!(
+        median == 0 && most <= worst,
+        "{protocol:?}: median {median} and worst {most} slots without a vote; 0 and {worst} are allowed"
+    );
 }
 
 /// Of one that lost slots: which, and whether it lost them.

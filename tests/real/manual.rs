@@ -1,5 +1,5 @@
-//! The published manual procedure on the same two validators, without supervisors: the identity off here, the record copied, the
-//! identity on there with the record required. Beside the handovers of `handover`, by the same count; and what it misses: a vote
+//! The published manual procedure on the same two validators, without supervisors: a wait for a stretch without leader slots, the
+//! identity off here, the record copied, the identity on there with the record required. Beside the handovers of `handover`, by the same count; and what it misses: a vote
 //! that the first one still stores after its record was copied.
 
 use std::fs;
@@ -13,6 +13,8 @@ use crate::until::until;
 
 const CAUGHT_UP_SLOTS: u64 = 4;
 const STARTED_WITHIN: Duration = Duration::from_secs(180);
+/// As a handover waits for.
+const CLEAR_SLOTS: u64 = 12;
 /// Slots after which a vote that was under way is stored.
 const STRAGGLES_FOR: u64 = 4;
 
@@ -62,6 +64,10 @@ fn move_by_hand(pair: &mut Pair<'_>, from: &Node, to: &Node) -> Moved {
     });
     let calm = pair.score.now().slot;
     pair.chain.wait_for_slot(calm + WINDOW, VOTES_WITHIN);
+    until("a stretch without leader slots", VOTES_WITHIN, || {
+        let is_clear = pair.chain.is_clear_of(&from.staked.pubkey, CLEAR_SLOTS);
+        is_clear.then_some(())
+    });
     let (begun, at) = (pair.score.now().slot, Instant::now());
     admin::set_identity(from.ledger(), &from.unstaked.path, protocol, false)
         .expect("the identity off");

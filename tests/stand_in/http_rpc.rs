@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use testkit::http::{Failure, Server};
 use testkit::keys;
-use testkit::rpc::{self, Health, View};
+use testkit::rpc::{self, FINALIZED_SLOTS, Health, View};
 
 /// Starts to answer, from the first second on: before start-up is complete a node is not healthy.
 /// None without `--rpc-port`. Answers as long as the value lives.
@@ -31,6 +31,11 @@ pub(crate) fn start(node: &Arc<Node>) -> io::Result<Option<Server>> {
                     Health::Unknown
                 },
                 slots_behind: faults.number("slots_behind").unwrap_or(0),
+                finalized_behind: match faults.number("root_behind") {
+                    Some(slots) => slots,
+                    None if node.flags.alpenglow => 2,
+                    None => FINALIZED_SLOTS,
+                },
             };
             rpc::answer(&view, method, params)
         }),

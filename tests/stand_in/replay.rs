@@ -33,6 +33,8 @@ pub(crate) struct Replay {
     last_slot: u64,
     /// Slots seen since another identity was set.
     slots_before_switch: u64,
+    /// The thread that votes is gone, and the process goes on.
+    is_lost: bool,
 }
 
 impl Replay {
@@ -47,17 +49,21 @@ impl Replay {
             state,
             last_slot: 0,
             slots_before_switch: 0,
+            is_lost: false,
         }
     }
 
     /// A new state of the cluster. Only a new slot is of interest here.
     pub(crate) fn take(&mut self, cluster: &ClusterState) {
         let faults = self.node.faults();
-        if cluster.slot <= self.last_slot || faults.is("stall_replay") {
+        if self.is_lost || cluster.slot <= self.last_slot || faults.is("stall_replay") {
             return;
         }
         self.last_slot = cluster.slot;
         self.follow_identity(&faults);
+        if self.is_lost {
+            return;
+        }
         let Some(account) = cluster.vote_accounts.get(&self.node.flags.vote_account) else {
             let account = &self.node.flags.vote_account;
             self.node.log.line(
@@ -88,6 +94,10 @@ impl Replay {
             return;
         }
         self.slots_before_switch = 0;
+        if faults.is("lose_voting_thread") {
+            self.is_lost = true;
+            return;
+        }
         let (old, new) = (keys::address(&self.key), keys::address(&identity));
         self.state = match load_record(&self.node, &identity) {
             Ok(state) => Some(state),

@@ -111,6 +111,7 @@ impl Shared {
             version: "4.2.2",
             health: inner.rpc_health,
             slots_behind: 0,
+            finalized_behind: rpc::FINALIZED_SLOTS,
         };
         rpc::answer(&view, method, params)
     }

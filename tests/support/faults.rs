@@ -40,6 +40,14 @@ pub const KEYS: &[(&str, &str)] = &[
         "stall_replay",
         "`true`: no votes, and no switch of identity",
     ),
+    (
+        "lose_voting_thread",
+        "`true`: the next switch of identity ends the thread that votes, and nothing else",
+    ),
+    (
+        "root_behind",
+        "the finalized slot is this many behind the newest; 0",
+    ),
     ("stop_voting", "`true`: no votes; identities are switched"),
     (
         "vote_though_muted",

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 const DELINQUENT_SLOTS: u64 = 128;
 /// The slots by which the commitments trail.
 const CONFIRMED_SLOTS: u64 = 1;
-const FINALIZED_SLOTS: u64 = 32;
+pub const FINALIZED_SLOTS: u64 = 32;
 
 /// What a node says of its own health.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub struct View<'a> {
     pub health: Health,
     /// Slots by which this node's own view trails the cluster's.
     pub slots_behind: u64,
+    /// By which `finalized` trails the newest slot: [`FINALIZED_SLOTS`] in Tower BFT, one or two in Alpenglow.
+    pub finalized_behind: u64,
 }
 
 /// Answers `method`.
@@ -66,21 +68,21 @@ impl View<'_> {
     /// The slot at the commitment that the last parameter names.
     fn slot(&self, params: &Value) -> u64 {
         let slot = self.cluster.slot.saturating_sub(self.slots_behind);
-        slot.saturating_sub(trail_of(params))
+        slot.saturating_sub(self.trail_of(params))
     }
-}
 
-/// Slots by which the named commitment trails; without a name it is `finalized`.
-fn trail_of(params: &Value) -> u64 {
-    let named = params
-        .as_array()
-        .into_iter()
-        .flatten()
-        .find_map(|param| param["commitment"].as_str());
-    match named {
-        Some("processed") => 0,
-        Some("confirmed") => CONFIRMED_SLOTS,
-        _ => FINALIZED_SLOTS,
+    /// Slots by which the named commitment trails; without a name it is `finalized`.
+    fn trail_of(&self, params: &Value) -> u64 {
+        let named = params
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find_map(|param| param["commitment"].as_str());
+        match named {
+            Some("processed") => 0,
+            Some("confirmed") => CONFIRMED_SLOTS,
+            _ => self.finalized_behind,
+        }
     }
 }
 
@@ -111,7 +113,7 @@ fn epoch_info(view: &View<'_>, slot: u64) -> Value {
 }
 
 fn vote_accounts(view: &View<'_>, params: &Value) -> Value {
-    let trail = view.slots_behind + trail_of(params);
+    let trail = view.slots_behind + view.trail_of(params);
     let wanted = params
         .as_array()
         .into_iter()

@@ -117,6 +117,12 @@ impl BallotFile {
     }
 }
 
+/// Writes as much as a ballot is, as durably, under a name that nobody reads.
+pub(super) fn rehearse(dir: &Path) -> io::Result<()> {
+    let form = stored::frame(MAGIC, &[b' '; PAYLOAD_LEN]);
+    durable_file::replace(&dir.join("ballot.rehearsed"), &form)
+}
+
 fn understood(form: &[u8]) -> Result<Kept, FormError> {
     let payload = stored::open(form, MAGIC)?;
     serde_json::from_slice(payload).map_err(|_| FormError::Fields)

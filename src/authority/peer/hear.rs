@@ -143,6 +143,8 @@ impl Node {
             Message::Refused(refused) => self.hear_refused(&mut state, from, refused)?,
         }
         self.tell_holder(&mut state);
+        // Who waits for it takes the lock at once.
+        drop(state);
         self.has_changed();
         Ok(())
     }

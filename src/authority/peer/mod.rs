@@ -42,6 +42,8 @@ use node::Node;
 #[doc(hidden)]
 pub use ballot_file::read_and_write_ballot;
 pub use burial::Absent;
+#[doc(hidden)]
+pub use tls::name_in_certificate;
 
 /// Why this authority cannot be started.
 #[derive(Debug, thiserror::Error)]
@@ -142,6 +144,15 @@ impl Peer {
     /// It is not there or has not got the record, the term is not ours, or nothing is certain.
     pub fn pass(&self, term: Term, to: &NodeName, within: Duration) -> Result<(), Fault> {
         self.0.pass(term, to, within)
+    }
+
+    /// Writes a ballot, as passing a term does, where it is of no account.
+    ///
+    /// # Errors
+    /// This disk refuses.
+    pub fn rehearse_passing(&self) -> std::io::Result<()> {
+        let dir = self.0.record.path().parent();
+        ballot_file::rehearse(dir.unwrap_or(std::path::Path::new(".")))
     }
 
     /// Whether a term is still held, as the others say now. Blocks, for `within` at most.

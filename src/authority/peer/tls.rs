@@ -55,7 +55,7 @@ pub(super) enum TlsError {
     )]
     Late,
     #[error(
-        "it shows no certificate with a node's name: make it one with `supervisor pki add NODE`"
+        "it shows no certificate with a node's name: make it one with `supervisor pki add NODE --dir DIR --host ADDRESS`"
     )]
     Nameless,
     #[error("its certificate is for {0}, which peer.nodes does not name: add it on this node")]
@@ -72,7 +72,9 @@ pub(super) fn in_words(error: &rustls::Error) -> String {
     let remedy = match error {
         Error::InvalidCertificate(
             CertificateError::Expired | CertificateError::ExpiredContext { .. },
-        ) => "its certificate has expired: `supervisor pki add NODE --renew` for that node",
+        ) => {
+            "its certificate has expired: `supervisor pki add NODE --dir DIR --renew` for that node"
+        }
         Error::InvalidCertificate(
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
         ) => "its certificate begins later: is the clock right on both nodes?",
@@ -82,7 +84,7 @@ pub(super) fn in_words(error: &rustls::Error) -> String {
         Error::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
         ) => {
-            "its certificate is for another address: `supervisor pki add NODE --renew --host ADDRESS` with this one"
+            "its certificate is for another address: `supervisor pki add NODE --dir DIR --renew --host ADDRESS` with this one"
         }
         Error::InvalidCertificate(CertificateError::Revoked) => "its certificate is revoked",
         Error::InvalidCertificate(CertificateError::UnknownRevocationStatus) => {
@@ -90,10 +92,10 @@ pub(super) fn in_words(error: &rustls::Error) -> String {
         }
         Error::InvalidCertRevocationList(_) => "peer.crl is not what its authority has signed",
         Error::AlertReceived(AlertDescription::CertificateRevoked) => {
-            "it says that peer.cert is revoked: `supervisor pki add NODE --renew` for this node"
+            "it says that peer.cert is revoked: `supervisor pki add NODE --dir DIR --renew` for this node"
         }
         Error::AlertReceived(AlertDescription::CertificateExpired) => {
-            "it says that peer.cert has expired: `supervisor pki add NODE --renew` for this node"
+            "it says that peer.cert has expired: `supervisor pki add NODE --dir DIR --renew` for this node"
         }
         Error::AlertReceived(AlertDescription::UnknownCA) => {
             "it says that peer.cert is not signed by its peer.ca"
@@ -207,7 +209,7 @@ pub(super) fn check(config: &PeerConfig, node: &NodeName) -> Result<(), TlsError
                 "cert",
                 &config.cert,
                 &format!(
-                    "{} revokes it: `supervisor pki add {node} --renew`, and put the new one and its key here",
+                    "{} revokes it: `supervisor pki add {node} --dir DIR --renew`, and put the new one and its key here",
                     crl.display()
                 ),
             ),
@@ -352,6 +354,13 @@ pub(super) fn is_late(error: &std::io::Error) -> bool {
 /// The common name in the certificate of the other side.
 fn name(connection: &Connection) -> Option<NodeName> {
     name_in(connection.peer_certificates()?.first()?)
+}
+
+/// As the fuzzer calls it: the name in a certificate, in DER form.
+#[doc(hidden)]
+#[must_use]
+pub fn name_in_certificate(certificate: &[u8]) -> Option<String> {
+    name_in(certificate).map(|name| name.0)
 }
 
 fn name_in(certificate: &[u8]) -> Option<NodeName> {

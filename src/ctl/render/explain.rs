@@ -20,7 +20,7 @@ pub fn explain(
     let node = style.paint(Ink::Bold, &clean(&explain.node));
     let since = explain.since.clock_text(offset_s(explain.since));
     let lasted = span(now.since(explain.since));
-    let mut text = format!("node {node} is {role} since {since}, for {lasted}\n\n");
+    let mut text = format!("node {node} has been {role} since {since}, for {lasted}\n\n");
     let detail = explain.detail.iter().filter(|detail| !detail.is_empty());
     let because = std::iter::once(&explain.because)
         .chain(detail)
@@ -79,7 +79,7 @@ mod tests {
         assert_eq!(
             text,
             "\
-node fra-1 is parked since 2026-03-01 01:00:00, for 3m 12s
+node fra-1 has been parked since 2026-03-01 01:00:00, for 3m 12s
 
 because   An operator wants this node parked.
 doing     waiting for an operator
@@ -105,7 +105,7 @@ deadline  none
         assert_eq!(
             text,
             "\
-node fra-1 is demoting since 2026-03-01 00:00:00, for 2.0s
+node fra-1 has been demoting since 2026-03-01 00:00:00, for 2.0s
 
 because   An operator wants this node parked. slot 7 seen\u{fffd}
 doing     muting the validator

@@ -54,7 +54,7 @@ fn of_gate(status: &Status) -> Option<String> {
     let refused = status.gate.refused;
     (refused > 0).then(|| {
         format!(
-            "gate refused {}; see `supervisor ctl history`",
+            "gate refused {}; the journal says why",
             count(refused, "vote")
         )
     })

@@ -124,7 +124,7 @@ fn authority(status: &Status) -> String {
     let mut parts = vec![
         clean(&authority.kind),
         holder.map_or_else(
-            || "held by nobody known".into(),
+            || "holder unknown".into(),
             |node| format!("held by {}", clean(node)),
         ),
         health(authority.healthy).into(),

@@ -151,7 +151,7 @@ node fra-1 · starting for 0.0s · no term · not voting
 why        The supervisor has started.
 identity   unknown
 vote acct  unknown
-authority  local · held by nobody known · health unknown
+authority  local · holder unknown · health unknown
 record     none known
 gate       0 commits · 0 refused · 0 waiting
 validator  not running · 0 restarts
@@ -177,7 +177,7 @@ fn problems_come_before_everything_but_the_header() {
         lines[2..9],
         [
             "! authority etcd is not healthy: votes wait until it is, or are refused",
-            "! gate refused 2 votes; see `supervisor ctl history`",
+            "! gate refused 2 votes; the journal says why",
             "! validator is not healthy, 41 slots behind",
             "! validator carries Spare111 and not the staked identity Staked111",
             "! peer ams-1 is not healthy, seen 0.4s ago",

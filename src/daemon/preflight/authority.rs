@@ -9,7 +9,7 @@ use crate::authority::files::Grade;
 use crate::config::{AuthorityKind, Config};
 use crate::engine::values::NodeName;
 
-pub(super) fn look(findings: &mut Findings, config: &Config, occasion: Occasion) {
+pub(in crate::daemon) fn look(findings: &mut Findings, config: &Config, occasion: Occasion) {
     let kind = config.authority.kind;
     if config.peer.is_some() && kind != AuthorityKind::Peer {
         findings.add(

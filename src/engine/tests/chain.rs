@@ -334,3 +334,62 @@ fn nor_by_an_operators_word_for_a_promotion_that_is_under_way() {
         assert_eq!(goes_on == ["open gate 7"], is_quiet, "{goes_on:?}");
     }
 }
+
+/// A standby under an authority that nobody has held for a while, with votes of the identity that show all the same.
+fn votes_without_a_holder() -> Rig {
+    let mut rig = Rig::caught_up(false);
+    let other = NodeName("b".into());
+    rig.feed(Input::Authority(AuthorityNews::Holder(Some(other))));
+    let manual = Setup {
+        automatic: false,
+        ..setup(false)
+    };
+    rig.feed(Input::Reconfigured(Box::new(manual)));
+    rig.nobody_holds();
+    for slot in 80..90 {
+        rig.reads_well();
+        rig.later(1_000);
+        rig.feed(chain(slot));
+    }
+    rig.reads_well();
+    rig
+}
+
+#[test]
+fn nobody_follows_a_holder_while_votes_go_on_that_cannot_be_its_own() {
+    let mut rig = votes_without_a_holder();
+    assert_eq!(rig.ask(1, PROMOTE), ["answer 1 Refused"]);
+    let why = rig.answers.last().cloned().unwrap_or_default();
+    assert!(
+        why.contains("nobody has held the term for") && why.contains("slot 89"),
+        "{why}"
+    );
+    // Nor does it by itself, before they have ended.
+    rig.feed(Input::Reconfigured(Box::new(setup(false))));
+    let quiet_ms = setup(false).timing.chain_quiet_ms;
+    let mut took_over_ms = None;
+    for ms in (0..2 * quiet_ms).step_by(100) {
+        rig.reads_well();
+        let begun = "standby -> promoting: holder-gone".to_owned();
+        if rig.later(100).contains(&begun) {
+            took_over_ms = Some(ms);
+            break;
+        }
+    }
+    let took_over_ms = took_over_ms.expect("it takes over in the end");
+    assert!(
+        took_over_ms + 200 >= quiet_ms,
+        "after {took_over_ms} ms of {quiet_ms}"
+    );
+}
+
+#[test]
+fn votes_of_the_last_holder_that_show_late_keep_nobody_waiting() {
+    let mut rig = Rig::standby(false);
+    rig.feed(chain(80));
+    rig.nobody_holds();
+    rig.later(300);
+    rig.feed(chain(81));
+    rig.reads_well();
+    assert_eq!(rig.engine.votes_without_holder(rig.now), None);
+}

@@ -279,3 +279,38 @@ fn a_restart_is_told_of_a_validator_that_ends_again() {
     let why = rig.answers.last().cloned().unwrap_or_default();
     assert!(why.contains("exit code 1"), "{why}");
 }
+
+#[test]
+fn a_validator_at_rest_whose_voting_thread_does_not_switch_is_started_anew() {
+    let mut rig = voter();
+    rig.ask(2, AT_ONCE);
+    passes(&mut rig);
+    rig.peer_votes("b", 9);
+    let promote_ms = setup(false).timing.promote_ms;
+    assert_eq!(goes_on(&mut rig, promote_ms - 200), [""; 0]);
+    assert_eq!(goes_on(&mut rig, 300), ["page", "kill"]);
+    assert_eq!(goes_on(&mut rig, 2 * promote_ms), [""; 0], "once");
+    let exit = crate::engine::Exit::Signal(9);
+    let ended = rig.feed(Input::ChildExited(exit));
+    assert_eq!(ended[0], "standby -> starting: child-died");
+}
+
+#[test]
+fn one_whose_slot_stands_still_cannot_switch_and_is_left_alone() {
+    let mut rig = voter();
+    rig.ask(2, AT_ONCE);
+    passes(&mut rig);
+    rig.peer_votes("b", 9);
+    let slot = rig.slot;
+    let still = || {
+        Input::Observed(Observation::Own {
+            healthy: true,
+            slot,
+            behind: Some(0),
+        })
+    };
+    for _ in 0..400 {
+        rig.feed(still());
+        assert!(!rig.later(100).contains(&"kill".into()));
+    }
+}

@@ -135,6 +135,7 @@ fn a_successor_that_was_seen_to_vote_is_not_told_of_again() {
     let mut rig = voter();
     rig.ask(2, AT_ONCE);
     passes(&mut rig);
+    rig.feed(Input::SwitchMarker(RecordKind::Tower));
     rig.peer_votes("b", 9);
     let mut seen = Vec::new();
     for _ in 0..100 {
@@ -181,6 +182,7 @@ fn a_restart_waits_for_a_successor_no_longer_than_that_has_time_and_then_does_no
     let mut rig = voter();
     rig.ask(2, RESTART);
     passes(&mut rig);
+    rig.feed(Input::SwitchMarker(RecordKind::Tower));
     let mut seen = Vec::new();
     for _ in 0..90 {
         rig.reads_well();
@@ -266,6 +268,7 @@ fn a_successor_that_is_never_seen_to_vote_is_told_of() {
     let mut rig = voter();
     rig.ask(2, AT_ONCE);
     passes(&mut rig);
+    rig.feed(Input::SwitchMarker(RecordKind::Tower));
     rig.reads_well();
     let (at, why) = rig.engine.next_deadline().expect("a deadline");
     assert!(at <= rig.now.plus(8_000), "{why:?}");
