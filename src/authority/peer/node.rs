@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,8 +21,6 @@ use crate::engine::ballot::Ballot;
 use crate::engine::pact::{Pact, Presence};
 use crate::engine::values::{NodeName, Term};
 
-/// Of a vote a second or two, at most so much of the wait for the others costs a core something.
-const AWAKE: Duration = Duration::from_millis(1);
 /// How long an heir that is there has the first word. A promotion takes less.
 const HEIR_FIRST: Duration = Duration::from_secs(3);
 
@@ -41,8 +39,6 @@ pub(super) struct Node {
     has_news: Condvar,
     /// A message has changed something that a caller may wait for.
     changed: Condvar,
-    /// How often, for who waits awake.
-    changes: AtomicU64,
     tell: Box<dyn Fn(News) + Send + Sync>,
     stopping: AtomicBool,
 }
@@ -158,7 +154,6 @@ impl Node {
             member: Mutex::default(),
             has_news: Condvar::new(),
             changed: Condvar::new(),
-            changes: AtomicU64::new(0),
             tell: surroundings.tell,
             stopping: AtomicBool::new(false),
         }
@@ -180,30 +175,7 @@ impl Node {
     }
 
     pub(super) fn has_changed(&self) {
-        self.changes.fetch_add(1, Ordering::Release);
         self.changed.notify_all();
-    }
-
-    /// The same, awake at first: an answer comes within a fraction of a millisecond, and waking up would take as long as it has left.
-    pub(super) fn wait_awake<'a>(
-        &'a self,
-        state: MutexGuard<'a, Inner>,
-        until: Instant,
-    ) -> MutexGuard<'a, Inner> {
-        let seen = self.changes.load(Ordering::Acquire);
-        drop(state);
-        let asleep_at = until.min(Instant::now() + AWAKE);
-        while Instant::now() < asleep_at {
-            if self.changes.load(Ordering::Acquire) != seen {
-                return self.state();
-            }
-            std::thread::yield_now();
-        }
-        let state = self.state();
-        if self.changes.load(Ordering::Acquire) != seen {
-            return state;
-        }
-        self.wait(state, until)
     }
 
     /// Has a ballot on the disk before anything rests on it. What it takes from this node is told.

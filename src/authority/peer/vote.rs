@@ -91,7 +91,7 @@ impl Node {
                 }
                 continue;
             }
-            state = self.wait_awake(state, until);
+            state = self.wait(state, until);
         }
         if self.config.on_loss == OnLoss::Hold && is_here_alone(&state, place) {
             return Err(CommitError::Unsettled(
