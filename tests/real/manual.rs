@@ -15,6 +15,8 @@ const CAUGHT_UP_SLOTS: u64 = 4;
 const STARTED_WITHIN: Duration = Duration::from_secs(180);
 /// As a handover waits for.
 const CLEAR_SLOTS: u64 = 12;
+/// Many times what it takes.
+const VOTES_AGAIN_WITHIN_MS: u64 = 30_000;
 /// Slots after which a vote that was under way is stored.
 const STRAGGLES_FOR: u64 = 4;
 
@@ -22,6 +24,9 @@ struct Moved {
     without: usize,
     straggled: bool,
     took: Duration,
+    /// It has not voted since, and is restarted: agave-votor 4.2 ends its voting thread where it loads a vote history whose root is above
+    /// its own.
+    lost: bool,
 }
 
 /// As often as `HANDOVERS` says: it shows what others do.
@@ -31,23 +36,31 @@ pub(crate) fn there_and_back(pair: &mut Pair<'_>) {
     let [from, to] = [pair.active().node.clone(), pair.standby().node.clone()];
     from.point_link_at(&from.staked.path);
     to.point_link_at(&to.unstaked.path);
-    let _validators = [&from, &to].map(|node| pair.cluster.start_bare(node));
+    let nodes = [&from, &to];
+    let mut validators = nodes.map(|node| pair.cluster.start_bare(node));
     pair.await_votes();
-    let moved: Vec<Moved> = (0..2 * times)
-        .map(|turn| match turn % 2 {
-            0 => move_by_hand(pair, &from, &to),
-            _ => move_by_hand(pair, &to, &from),
-        })
-        .collect();
+    let mut moved = Vec::new();
+    for turn in 0..2 * times {
+        let (from, to) = (turn % 2, 1 - turn % 2);
+        let one = move_by_hand(pair, nodes[from], nodes[to]);
+        if one.lost {
+            validators[to].signal(libc::SIGKILL);
+            validators[to].wait(VOTES_WITHIN);
+            validators[to] = pair.cluster.start_bare(nodes[to]);
+            pair.await_votes();
+        }
+        moved.push(one);
+    }
     let mut without: Vec<usize> = moved.iter().map(|moved| moved.without).collect();
     let lost = without.clone();
     without.sort_unstable();
     let mut took: Vec<Duration> = moved.iter().map(|moved| moved.took).collect();
     took.sort_unstable();
+    let losses = moved.iter().filter(|moved| moved.lost).count();
     let stragglers = moved.iter().filter(|moved| moved.straggled).count();
     pair.say(&format!(
         "{} moves by hand: slots without a vote, median {} and worst {} of {WINDOW} each ({lost:?}); {stragglers} with a vote stored after the \
-         record was copied; the commands took {:.2?} in the median",
+         record was copied, {losses} that cost the validator; the commands took {:.2?} in the median",
         moved.len(),
         without[without.len() / 2],
         without[without.len() - 1],
@@ -84,10 +97,15 @@ fn move_by_hand(pair: &mut Pair<'_>, from: &Node, to: &Node) -> Moved {
     let straggled = from.last_recorded_slot() > copied;
     pair.chain.wait_for_slot(begun + WINDOW, VOTES_WITHIN);
     let (_, without) = pair.score.without_vote(begun + 1, begun + WINDOW);
-    pair.await_votes();
+    let since = pair.score.now().slot;
+    let votes = || {
+        let last = pair.chain.our_last_vote();
+        last.is_ok_and(|slot| slot >= since)
+    };
     Moved {
         without: without.len(),
         straggled,
         took,
+        lost: !testkit::stand_in::until(VOTES_AGAIN_WITHIN_MS, votes),
     }
 }
