@@ -39,7 +39,7 @@ pub enum Request {
     },
     Demote {
         /// Do not wait for leader slots to pass.
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "is_false")]
         now: bool,
     },
     Promote {
@@ -50,7 +50,7 @@ pub enum Request {
         #[serde(default)]
         accept_double_vote_risk: bool,
         /// The node that votes does not wait for a stretch without leader slots.
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "is_false")]
         now: bool,
     },
     /// Pass the term to `to`, or to the best ready standby.
@@ -68,16 +68,21 @@ pub enum Request {
     },
     Restart {
         /// One that votes does not wait for a stretch without leader slots.
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "is_false")]
         now: bool,
     },
     /// Rehearse a handover.
     Drill {},
     /// Vote here in place of the node that votes, which restarts its validator then.
     Relieve {
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "is_false")]
         now: bool,
     },
+}
+
+/// A supervisor of an earlier version takes a request that asks for nothing new.
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 impl Request {

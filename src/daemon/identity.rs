@@ -13,7 +13,7 @@ use crate::probe::roots::{Reached, Roots};
 const ROOT_WITHIN: Duration = Duration::from_secs(3);
 
 impl Daemon {
-    pub(super) fn set_identity(&self, op: OpId, to: Identity, require: Option<RecordKind>) {
+    pub(super) fn set_identity(&mut self, op: OpId, to: Identity, require: Option<RecordKind>) {
         let keypair = match to {
             Identity::Staked => Arc::clone(&self.keys.staked),
             Identity::Unstaked => Arc::clone(&self.keys.unstaked),
@@ -24,7 +24,7 @@ impl Daemon {
         };
         let roots = child.and_then(|child| child.roots.clone());
         let waits_for = roots.zip(self.root_to_reach(to, require));
-        self.task(op, async move {
+        let set = self.task(op, async move {
             let begun = Instant::now();
             if let Some((roots, root)) = waits_for
                 && let Some(why) = below(&roots, root).await
@@ -35,6 +35,10 @@ impl Daemon {
             let secret = keypair.secret_bytes();
             outcome_of(admin.set_identity_from_bytes(secret, require, within).await)
         });
+        // What waits for this validator must not speak to the next one.
+        if let Some(child) = &mut self.child {
+            child.tasks.push(set);
+        }
     }
 
     /// agave-votor 4.2 (`event_handler.rs`, `check_pending_blocks`) looks at every block that it has not voted for, also at those below

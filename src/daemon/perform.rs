@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use tokio::task::JoinHandle;
 
 use super::child::{self, Child};
 use super::event::Event;
@@ -110,11 +111,15 @@ impl Daemon {
         let _ = self.events.send(Event::Done(op, outcome));
     }
 
-    pub(super) fn task(&self, op: OpId, work: impl Future<Output = Outcome> + 'static) {
+    pub(super) fn task(
+        &self,
+        op: OpId,
+        work: impl Future<Output = Outcome> + 'static,
+    ) -> JoinHandle<()> {
         let events = self.events.clone();
         tokio::task::spawn_local(async move {
             let _ = events.send(Event::Done(op, work.await));
-        });
+        })
     }
 
     /// For what waits on the disk of the state directory, in order.

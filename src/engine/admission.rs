@@ -18,6 +18,7 @@ impl Engine {
             Command::Resume => self.admit_resume(now, request),
             Command::Pause { until } => {
                 self.paused_until = Some(until);
+                self.moves.takes_back = false;
                 self.answer(
                     request,
                     Verdict::Done,

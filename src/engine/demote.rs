@@ -105,7 +105,7 @@ impl Engine {
         if self.child.alive {
             let (stage, detail) = (self.resting(now), self.record_sentence());
             self.enter(now, stage, Cause::Released, detail);
-            self.restart_if_due(now);
+            self.settle_restart(now);
         } else {
             let death = std::mem::take(&mut self.death);
             self.enter(

@@ -31,11 +31,14 @@ impl Engine {
                 {
                     match self.choose(now, to.as_ref()) {
                         Ok(node) => {
-                            let parks = self.demotion_waits();
+                            let before = self.moves.planned.as_ref().filter(|plan| plan.parks);
+                            let parks_at = before.map(|plan| plan.until);
                             self.abandon_plan("another handover was asked for");
+                            let plan = self.plan(now, node, String::new());
                             self.moves.planned = Some(Planned {
-                                parks,
-                                ..self.plan(now, node, String::new())
+                                parks: parks_at.is_some(),
+                                until: parks_at.unwrap_or(plan.until),
+                                ..plan
                             });
                         }
                         Err(why) => return self.answer(request, Verdict::Refused, why),
@@ -267,6 +270,20 @@ impl Engine {
         }
     }
 
+    /// At rest, with the term gone to wherever it went: what was to follow waits for a first vote, follows, or does not. An operator who has
+    /// this node stop voting waits for nobody.
+    pub(super) fn settle_restart(&mut self, now: Millis) {
+        if self.awaited_vote().is_some() {
+            return;
+        }
+        if self.parked && std::mem::take(&mut self.moves.restarts_next) {
+            return self.restart(now, "");
+        }
+        self.restart_if_due(now);
+        let why = self.moves.not_passed.clone();
+        self.restart_is_off(why.as_deref().unwrap_or("the term went to nobody"));
+    }
+
     /// Nobody votes in our place, as far as is known.
     pub(super) fn restart_is_off(&mut self, why: &str) {
         if std::mem::take(&mut self.moves.restarts_next) {
@@ -304,6 +321,7 @@ impl Engine {
         self.page(text.clone());
         self.moves.handed = None;
         self.refuse_waiters(&text, |wants| wants == Want::Handover);
+        self.restart_if_due(now);
         self.restart_is_off(&text);
         self.answer_waiters(now);
     }

@@ -104,9 +104,17 @@ impl Engine {
         } else {
             self.leader_slot_near()
         };
+        let too_far = self.successor_is_too_far(now);
         let Some(plan) = &mut self.moves.planned else {
             return;
         };
+        if let (None, Some(why)) = (&near, too_far) {
+            if plan.told.as_ref() != Some(&why) {
+                plan.told = Some(why.clone());
+                self.progress(&format!("waiting for the other node: {why}"));
+            }
+            return;
+        }
         let Some(near) = near else {
             return self.begin_handover(now);
         };
@@ -123,6 +131,16 @@ impl Engine {
             plan.told = Some(near);
             self.progress(&text);
         }
+    }
+
+    /// The planned successor could vote, and is too far behind for a handover: it may come nearer before the plan ends. A demotion does not
+    /// wait for that.
+    fn successor_is_too_far(&self, now: Millis) -> Option<String> {
+        let plan = self.moves.planned.as_ref().filter(|plan| !plan.parks)?;
+        let could_vote = self.successor(now, Some(&plan.to)).is_some();
+        self.choose(now, Some(&plan.to))
+            .err()
+            .filter(|_| could_vote)
     }
 
     pub(super) fn begin_handover(&mut self, now: Millis) {

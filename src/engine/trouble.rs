@@ -23,8 +23,10 @@ impl Engine {
                     Some(before) => before.moved_at,
                     None => None,
                 };
-                let tip = slot.saturating_add(behind.unwrap_or(0));
-                self.tip = self.tip.max(tip);
+                if healthy {
+                    let tip = slot.saturating_add(behind.unwrap_or(0));
+                    self.tip = self.tip.max(tip);
+                }
                 self.own = Some(OwnView {
                     at: now,
                     healthy,

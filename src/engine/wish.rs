@@ -138,6 +138,7 @@ impl Engine {
             Some(plan) if plan.to != *node => {
                 Some(format!("it is about to hand over to {}", plan.to))
             }
+            Some(plan) if self.leader_slot_near().is_none() => plan.told.clone(),
             Some(plan) => plan.told.as_ref().map(|near| {
                 let slots = self.setup.timing.clear_slots;
                 format!("it waits for {slots} slots without a leader slot of this identity; {near}")

@@ -39,16 +39,17 @@ impl Roots {
     /// Waits until the validator's root is at `root` or above, for `within` at most.
     pub async fn reach(&self, root: u64, within: Duration) -> Reached {
         let until = Instant::now() + within;
-        let mut first = None;
+        let (mut first, mut highest) = (None, None);
         loop {
-            let last = self.ask().await;
-            if last.is_some_and(|last| last >= root) {
+            let answer = self.ask().await;
+            first = first.or(answer);
+            highest = highest.max(answer);
+            if highest >= Some(root) {
                 return Reached::Yes;
             }
-            first = first.or(last);
             if Instant::now() >= until {
-                return match last.filter(|_| last > first) {
-                    Some(last) => Reached::OnItsWay(last),
+                return match highest.filter(|_| highest > first) {
+                    Some(highest) => Reached::OnItsWay(highest),
                     None => Reached::No,
                 };
             }

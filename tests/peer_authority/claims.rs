@@ -1,12 +1,14 @@
 //! What a node may say of other nodes, and what it is believed.
 
+use std::sync::Arc;
+
 use serde_json::json;
 use testkit::stand_in::until;
 use validator_supervisor::authority::stored;
 use validator_supervisor::engine::values::Term;
 
-use crate::node::{IDENTITY, SOON_MS, Set, TIP, WITHIN, mark};
-use crate::rogue::{COMMIT, KEPT, RECORD, Rogue, claim, record, state};
+use crate::node::{IDENTITY, SOON_MS, Set, TIP, WITHIN, acquired, mark};
+use crate::rogue::{ASK, COMMIT, KEPT, RECORD, REFUSED, Rogue, claim, framed, record, state};
 
 /// Longer than a link without a word lasts, twice.
 const IDLE_MS: u64 = 3_500;
@@ -22,19 +24,39 @@ fn a_link_over_which_no_vote_goes_lives_on() {
 }
 
 #[test]
-fn a_node_that_is_not_of_the_set_can_be_named_as_neither_holder_nor_heir() {
-    for (holder, heir) in [("x", None), ("a", Some("x"))] {
+fn what_is_no_name_of_a_node_is_neither_holder_nor_heir() {
+    let long = "x".repeat(5_000);
+    for (holder, heir) in [(&*long, None), ("a", Some(&*long)), ("", None)] {
         let set = Set::new(&["a", "b"]);
         let b = set.start("b");
         let mut a = Rogue::meets(&set, "a", "b");
         let ended = heir.is_some();
         a.sends(&state(&claim(9, Some(holder), ended, heir), false));
         assert!(a.is_closed(), "it is believed");
-        b.hears_of_trouble("peer.nodes does not");
+        b.hears_of_trouble("is not a node's name");
         drop(b);
         // What a promise takes on the disk can be read again.
         set.start("b");
     }
+}
+
+/// Its list was shortened after a machine had gone for good, which held the last term.
+#[test]
+fn a_holder_that_is_of_the_set_no_more_keeps_the_others_from_nothing() {
+    let set = Set::new(&["a", "b"]);
+    let b = set.start("b");
+    let mut a = Rogue::meets(&set, "a", "b");
+    a.says(&state(&claim(9, Some("gone"), true, None), false));
+    // No term is so low: what was said before has been heard by the answer.
+    a.sends(&framed(ASK, &json!({ "term": 0, "record": null })));
+    a.hears(REFUSED);
+    let authority = Arc::clone(&b.authority);
+    let taken = std::thread::scope(|scope| {
+        let taken = scope.spawn(|| acquired(&authority).0);
+        a.promises();
+        taken.join().expect("a term")
+    });
+    assert!(taken > Term(9));
 }
 
 #[test]

@@ -171,6 +171,15 @@ impl<'a> Pair<'a> {
         self.nodes
             .iter()
             .for_each(|node| node.await_role("standby"));
+        // Just started, it calls itself healthy before it follows.
+        until(
+            "the one that is to vote is at the tip",
+            CATCHES_UP_WITHIN,
+            || {
+                let slot = self.active().status()?["validator"]["slot"].as_u64()?;
+                (slot + CAUGHT_UP_SLOTS >= self.chain.slot().ok()?).then_some(())
+            },
+        );
         until(
             "promoted, with the other one as its peer",
             VOTES_WITHIN,

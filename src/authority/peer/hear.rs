@@ -18,6 +18,7 @@ use super::message::{Answered, Asked, Claim, Hello, Message, Place, Refused, Sta
 use super::node::{Inner, Node, Other};
 use crate::authority::news::{News, Part};
 use crate::authority::stored::StoredRecord;
+use crate::config::is_node_name;
 use crate::engine::AuthorityNews;
 use crate::engine::values::{NodeName, Term};
 
@@ -209,13 +210,11 @@ impl Node {
         claim: &Claim,
     ) -> Result<(), LinkError> {
         reachable(claim.term)?;
+        // What is kept has to fit its file. A node that was taken from the list may be named.
         for named in [&claim.holder, &claim.heir].into_iter().flatten() {
-            let is_known =
-                *named == self.name.0 || self.address_of(&NodeName(named.clone())).is_some();
-            if !is_known {
-                return Err(LinkError::Unfit(format!(
-                    "it names a node that peer.nodes does not, {named:.64?}: the list must be the same on all nodes"
-                )));
+            if !is_node_name(named) {
+                let why = format!("it names a holder that is not a node's name: {named:.64?}");
+                return Err(LinkError::Unfit(why));
             }
         }
         if let Some(next) = state.pact.hear(&claim.ballot(), from) {
@@ -337,7 +336,7 @@ impl Node {
 }
 
 /// Terms grow by ones, or to the time in milliseconds. One near the end of the numbers would be the last for ever.
-const TERM_MAX: u64 = 1 << 53;
+pub(super) const TERM_MAX: u64 = 1 << 53;
 
 fn reachable(term: u64) -> Result<(), LinkError> {
     if term <= TERM_MAX {

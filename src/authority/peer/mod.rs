@@ -82,7 +82,9 @@ impl Peer {
     ) -> Result<Self, StartError> {
         let record = RecordFile::open(&surroundings.state_dir, identity)?;
         // The others are told of it as of one that is on this disk, and an earlier process may not have come so far.
-        record.write_again()?;
+        if let Err(error) = record.write_again() {
+            tracing::warn!("the record that was found cannot be written again: {error}");
+        }
         let (mut file, ballot) = BallotFile::open(&surroundings.state_dir, identity)?;
         let pact = Pact::begin(name.clone(), &ballot);
         if *pact.ballot() != ballot {

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::MutexGuard;
 use std::time::{Duration, Instant};
 
+use super::hear::TERM_MAX;
 use super::message::{Asked, Message, State};
 use super::node::{Inner, Node};
 use crate::authority::Fault;
 use crate::authority::news::Part;
 use crate::engine::pact::{Barred, Presence};
-use crate::engine::values::{NodeName, RecordMark, Term};
+use crate::engine::values::{NodeName, RecordMark, Role, Term};
 
 /// It takes a round trip and a write on either side.
 const GIVEN_BACK_WITHIN: Duration = Duration::from_secs(2);
@@ -30,6 +31,8 @@ impl Node {
             .map(|(name, other)| (name.clone(), other.presence()))
             .collect();
         let seen = self.newest_term(&state);
+        // A tip that no cluster can have reached is a reading that is wrong.
+        let tip = if tip <= TERM_MAX / 2 { tip } else { 0 };
         let asked = state.pact.ask(&others, seen, tip, regardless);
         let term = asked.map_err(|barred| self.in_words(&state, barred))?;
         self.ask_others(&state, term);
@@ -112,7 +115,7 @@ impl Node {
     /// right to the next one; without one, or where it is to nobody, this node keeps it.
     pub(super) fn release(&self, asked: Term, to_nobody: bool) -> Result<(), Fault> {
         let mut state = self.state();
-        if asked == Term::default() && state.pact.inherits() {
+        if asked == Term::default() && state.pact.inherits() && !to_nobody {
             return self.give_back(state);
         }
         if !self.has(&state, asked) {
@@ -122,19 +125,28 @@ impl Node {
         self.end_term(&mut state, heir, false)
     }
 
-    /// A right to the next term that cannot be used here goes back to the node that gave it: that term is taken, and ended at once.
+    /// A right to the next term that cannot be used here goes back to the node that gave it, where that one stands by: that term is
+    /// taken, and ended at once. Else the right stays here, for when it can be used.
     fn give_back(&self, state: MutexGuard<'_, Inner>) -> Result<(), Fault> {
+        let stands_by = |node: &NodeName| {
+            let member = state
+                .others
+                .get(node)
+                .and_then(|other| other.member.as_ref());
+            member.is_some_and(|member| member.role == Role::Standby.name())
+        };
         let giver = state.pact.ballot().holder.clone();
+        let Some(giver) = giver.filter(stands_by) else {
+            return Ok(());
+        };
         drop(state);
         // Whoever it is taken without, no vote is cast under it.
-        self.acquire(GIVEN_BACK_WITHIN, false, 0)?;
+        let (term, _) = self.acquire(GIVEN_BACK_WITHIN, false, 0)?;
         let mut state = self.state();
-        let is_there = |node: &NodeName| {
-            let other = state.others.get(node);
-            other.is_some_and(|other| other.link.is_some())
-        };
-        let heir = giver.filter(is_there);
-        self.end_term(&mut state, heir, false)
+        if !state.pact.may_commit(term) {
+            return Ok(());
+        }
+        self.end_term(&mut state, Some(giver), false)
     }
 
     /// Ends the term for `to`, which is asked to take the next one.

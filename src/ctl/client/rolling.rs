@@ -21,6 +21,9 @@ use crate::engine::values::Role;
 /// Nobody votes, or the other node is silent, for no longer than this. A handover takes seconds.
 const WRONG_AFTER: Duration = Duration::from_secs(60);
 
+/// A validator that has come back comes nearer until it follows the tip. Within failover.handover_within.
+const NEAR_SLOTS: u64 = 4;
+
 /// One part of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
@@ -153,16 +156,24 @@ impl Pair {
     }
 
     fn rests(&self, status: &Status) -> bool {
-        status.role == Role::Standby && status.validator.healthy == Some(true)
+        status.role == Role::Standby
+            && status.validator.healthy == Some(true)
+            && is_near(status.validator.slots_behind)
     }
 
     fn is_back(&self, other: &PeerStatus) -> bool {
         other.role == Some(Role::Standby)
             && other.healthy == Some(true)
+            && is_near(other.slots_behind)
             && other
                 .validator_since
                 .is_some_and(|since| since != self.other_since)
     }
+}
+
+/// Near enough to the tip to be handed the term.
+fn is_near(slots_behind: Option<u64>) -> bool {
+    slots_behind.is_some_and(|slots| slots <= NEAR_SLOTS)
 }
 
 /// Whether one of the two votes, and both are heard.

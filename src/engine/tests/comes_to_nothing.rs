@@ -314,3 +314,60 @@ fn one_whose_slot_stands_still_cannot_switch_and_is_left_alone() {
         assert!(!rig.later(100).contains(&"kill".into()));
     }
 }
+
+#[test]
+fn a_restart_that_waits_follows_a_demotion_for_which_nobody_stands_by() {
+    let mut rig = voter();
+    leads(&mut rig, 5);
+    rig.ask(2, RESTART);
+    rig.peer("b", false);
+    rig.demote(3);
+    for _ in 0..4 {
+        rig.done();
+    }
+    let settled = rig.done();
+    let begun = "parked -> starting: operator-restarted".to_owned();
+    assert!(settled.contains(&begun), "{settled:?}");
+}
+
+#[test]
+fn a_restart_whose_term_comes_back_to_a_node_that_cannot_take_it_is_over() {
+    let mut rig = voter();
+    rig.ask(2, RESTART);
+    passes(&mut rig);
+    let passed = AuthorityNews::Passed {
+        term: Term(9),
+        from: name("b"),
+    };
+    rig.feed(Input::Authority(passed));
+    rig.feed(Input::SwitchMarker(RecordKind::Tower));
+    rig.refused();
+    while rig.engine.role() == Role::Demoting {
+        rig.done();
+    }
+    let said = rig.answers.last().cloned().unwrap_or_default();
+    assert!(said.contains("was not restarted"), "{said}");
+    let again = rig.ask(3, RESTART);
+    assert!(!again.is_empty(), "it waits for what never comes");
+}
+
+#[test]
+fn a_handover_waits_for_a_successor_that_falls_behind_for_a_while() {
+    let mut rig = voter();
+    leads(&mut rig, 5);
+    rig.ask(2, super::handover::IN_TIME);
+    let behind = |slots| {
+        Input::Observed(Observation::Peer(PeerFacts {
+            behind: Some(slots),
+            ..peer("b", true)
+        }))
+    };
+    rig.feed(behind(9));
+    assert_eq!(leads(&mut rig, 100), ["progress 2"]);
+    assert_eq!(rig.engine.role(), Role::Active);
+    rig.feed(behind(0));
+    assert_eq!(
+        leads(&mut rig, 100)[0],
+        "active -> demoting: handover-asked"
+    );
+}
