@@ -61,7 +61,7 @@ pub struct Member {
     pub ready: bool,
     /// Why it could not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub unready: Option<String>,
+    pub unready: Option<Box<str>>,
     /// Its validator is healthy; `None`: not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub healthy: Option<bool>,
@@ -109,7 +109,7 @@ pub struct Member {
     pub drill: Option<u64>,
     /// What came of the last rehearsal here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rehearsal: Option<Rehearsal>,
+    pub rehearsal: Option<Box<Rehearsal>>,
     /// It decides nothing by itself until then, in milliseconds of Unix time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused_until_unix_ms: Option<u64>,

@@ -235,7 +235,7 @@ impl Daemon {
         self.authority.tell_member(Member {
             role: role.name().to_owned(),
             ready: unready.is_none(),
-            unready,
+            unready: unready.map(Into::into),
             asks: plea.is_some(),
             relieves: plea.is_some_and(|plea| plea.restarts),
             at_once: plea.is_some_and(|plea| plea.at_once),
@@ -243,7 +243,7 @@ impl Daemon {
             restarts: self.restarts,
             version: self.profile.version.clone(),
             drill: self.drills.asks(),
-            rehearsal: self.drills.told(),
+            rehearsal: self.drills.told().map(Box::new),
             declines: self.engine.why_declined().map(str::to_owned),
             healthy: self.facts.map(|facts| facts.healthy),
             slots_behind: self.facts.and_then(|facts| facts.behind),
@@ -281,7 +281,7 @@ fn observation(node: &NodeName, member: &Member, in_step: Option<bool>) -> Obser
 
 /// Why a member could not vote at once.
 fn unready(member: &Member) -> String {
-    let why = member.unready.clone();
+    let why = member.unready.as_deref().map(str::to_owned);
     let mut why = why.unwrap_or_else(|| format!("is {}", member.role));
     match (member.healthy, member.slots_behind) {
         (None, _) => why.push_str(", and its validator says nothing"),

@@ -13,6 +13,11 @@ use std::process::{Child, Command};
 use std::sync::OnceLock;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
+use std::time::{Duration, Instant};
+
+/// Longer than any fork of this process takes to exec.
+const NOT_BUSY_WITHIN: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 struct Order {
     command: Command,
@@ -31,6 +36,21 @@ pub fn spawn(mut command: Command) -> io::Result<Child> {
         .send(Order { command, started })
         .map_err(|_| gone(()))?;
     answer.recv().map_err(|_| gone(()))?
+}
+
+/// A program that was just copied is busy for as long as a process that another thread forked meanwhile has the copy open, until its exec.
+fn start(command: &mut Command) -> io::Result<Child> {
+    let until = Instant::now() + NOT_BUSY_WITHIN;
+    loop {
+        match command.spawn() {
+            Err(error)
+                if error.kind() == io::ErrorKind::ExecutableFileBusy && Instant::now() < until =>
+            {
+                thread::sleep(LOOK_EVERY);
+            }
+            other => return other,
+        }
+    }
 }
 
 /// A signal to a process that is there.
@@ -70,7 +90,7 @@ fn starter() -> &'static Sender<Order> {
         thread::spawn(move || {
             for mut order in taken {
                 // Whoever asked may have given up; its child is dropped, and dies with this process.
-                let _ = order.started.send(order.command.spawn());
+                let _ = order.started.send(start(&mut order.command));
             }
         });
         orders

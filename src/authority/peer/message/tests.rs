@@ -71,7 +71,7 @@ fn member() -> impl Strategy<Value = Member> {
                 priority,
                 active_term: rest.1,
                 drill: rest.2,
-                rehearsal: rest.3,
+                rehearsal: rest.3.map(Box::new),
                 paused_until_unix_ms: rest.1,
             },
         )
