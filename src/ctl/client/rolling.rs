@@ -144,10 +144,15 @@ impl Pair {
             );
             return Look::Wrong(why);
         }
-        let (voter, rests) = match step {
-            Step::StandBy => (other.role, self.rests(status)),
-            _ => (Some(status.role), self.is_back(other)),
+        let (voter, idle, rests) = match step {
+            Step::StandBy => (other.role, Some(status.role), self.rests(status)),
+            _ => (Some(status.role), other.role, self.is_back(other)),
         };
+        if idle == Some(Role::Active) && voter != Some(Role::Active) {
+            return Look::Wrong(
+                "the two have changed places: the one that was to be idle votes".into(),
+            );
+        }
         if rests && voter == Some(Role::Active) {
             Look::Ready
         } else {

@@ -88,6 +88,21 @@ fn the_other_one_is_back_when_it_has_started_anew_and_stands_by() {
         "before it began"
     );
     assert_eq!(look(Some(Role::CatchingUp), 4), Look::NotYet);
+    let far = PeerStatus {
+        slots_behind: Some(9),
+        ..peer(Some(Role::Standby), 4)
+    };
+    let far = pair.look(Step::AwaitOther, &status(Role::Active, vec![far]));
+    assert_eq!(far, Look::NotYet, "not near enough to be handed the term");
+    let ended = PeerStatus {
+        restarts: Some(1),
+        ..peer(Some(Role::Starting), 4)
+    };
+    let ended = pair.look(Step::AwaitOther, &status(Role::Active, vec![ended]));
+    assert!(matches!(ended, Look::Wrong(_)), "{ended:?}");
+    let swapped = status(Role::Standby, vec![peer(Some(Role::Active), 4)]);
+    let swapped = pair.look(Step::AwaitOther, &swapped);
+    assert!(matches!(swapped, Look::Wrong(_)), "{swapped:?}");
     assert_eq!(look(None, 4), Look::NotYet);
     assert_eq!(look(Some(Role::Standby), 4), Look::Ready);
     assert_eq!(
