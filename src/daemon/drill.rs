@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot::{Receiver, channel};
 
 use super::event::Event;
-use super::perform::{ADMIN_WITHIN, AUTHORITY_WITHIN, chain};
+use super::perform::{ADMIN_WITHIN, AUTHORITY_WITHIN, NO_VALIDATOR, chain};
 use super::worker::Worker;
 use super::{Daemon, clock, install};
 use crate::authority::news::{Member, Rehearsal, Rehearsed};
@@ -295,7 +295,7 @@ async fn talk(step: &str, admin: Option<&crate::validator::admin_rpc::AdminRpc>)
             .await
             .map(|_| ())
             .map_err(|error| chain(&error)),
-        None => Err("no validator is running".into()),
+        None => Err(NO_VALIDATOR.into()),
     };
     finished(step, begun, answered)
 }

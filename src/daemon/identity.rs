@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Daemon;
-use super::perform::{ADMIN_WITHIN, outcome_of};
+use super::perform::{ADMIN_WITHIN, NO_VALIDATOR, outcome_of};
 use crate::engine::Outcome;
 use crate::engine::values::{Identity, OpId, RecordKind};
 use crate::probe::roots::{Reached, Roots};
@@ -20,7 +20,7 @@ impl Daemon {
         };
         let child = self.child.as_ref();
         let Some(admin) = child.and_then(|child| child.admin.clone()) else {
-            return self.done(op, Outcome::Refused("no validator is running".into()));
+            return self.done(op, Outcome::Refused(NO_VALIDATOR.into()));
         };
         let roots = child.and_then(|child| child.roots.clone());
         let waits_for = roots.zip(self.root_to_reach(to, require));

@@ -23,6 +23,8 @@ use crate::validator::admin_rpc::{AdminError, AdminRpc};
 use crate::validator::gate::{Gate, Keeper, Kept, Lease, Listener};
 use crate::validator::process::Process;
 
+/// Why what is asked of the validator cannot be done.
+pub(super) const NO_VALIDATOR: &str = "no validator is running";
 /// One admin RPC. The engine's own deadline for the step is longer.
 pub(super) const ADMIN_WITHIN: Duration = Duration::from_millis(4_500);
 /// One request about the term, with all that settles it; within the same deadline.
@@ -276,7 +278,7 @@ impl Daemon {
         F: Future<Output = Result<(), AdminError>> + 'static,
     {
         let Some(admin) = self.child.as_ref().and_then(|child| child.admin.clone()) else {
-            return self.done(op, Outcome::Refused("no validator is running".into()));
+            return self.done(op, Outcome::Refused(NO_VALIDATOR.into()));
         };
         let call = call(admin);
         self.task(op, async move { outcome_of(call.await) });
@@ -316,7 +318,7 @@ impl Daemon {
 
     fn open_gate(&self, op: OpId, term: Term) {
         let outcome = match (&self.child, &self.installed) {
-            (None, _) => Outcome::Refused("no validator is running".into()),
+            (None, _) => Outcome::Refused(NO_VALIDATOR.into()),
             (Some(child), Some((of, installed))) if *of == term => {
                 child.gate.open(term, installed.clone());
                 Outcome::Done

@@ -1,8 +1,8 @@
 //! Handing the term to a chosen node: asked for here, or by that node's operator ([`super::wish`]), begun at the right time
 //! ([`super::plan`]), and over when the other one votes.
 //!
-//! From its begin on it is a demotion that passes the term: either
-//! the other one votes, or it gives the term back and this one votes again, or its lease ends and whoever is ready takes over.
+//! From its begin on it is a demotion that passes the term: either the other one votes, or it gives the term back and this one votes
+//! again, or its lease ends and whoever is ready takes over.
 
 use super::state::{Demotion, Handed, Planned, Stage, Then, Want};
 use super::values::{Millis, NodeName, RequestId, Role, Verdict};
@@ -23,33 +23,15 @@ impl Engine {
         let wanted = |node: &NodeName| to.as_ref().is_none_or(|to| to == node);
         match &self.stage {
             Stage::Active(_) => {
-                if !self
-                    .moves
-                    .planned
-                    .as_ref()
-                    .is_some_and(|plan| wanted(&plan.to))
-                {
+                let planned = self.moves.planned.as_ref();
+                if !planned.is_some_and(|plan| wanted(&plan.to)) {
                     match self.choose(now, to.as_ref()) {
-                        Ok(node) => {
-                            let before = self.moves.planned.as_ref().filter(|plan| plan.parks);
-                            let parks_at = before.map(|plan| plan.until);
-                            self.abandon_plan("another handover was asked for");
-                            let plan = self.plan(now, node, String::new());
-                            self.moves.planned = Some(Planned {
-                                parks: parks_at.is_some(),
-                                until: parks_at.unwrap_or(plan.until),
-                                ..plan
-                            });
-                        }
+                        Ok(node) => self.plan_instead(now, node),
                         Err(why) => return self.answer(request, Verdict::Refused, why),
                     }
                 }
                 self.await_for(request, Want::Handover);
-                if at_once {
-                    self.begin_handover(now);
-                } else {
-                    self.try_plan(now);
-                }
+                self.go_on_with_plan(now, at_once);
             }
             Stage::Demoting(Demotion {
                 then: Then::Pass(node),
@@ -76,6 +58,19 @@ impl Engine {
         }
     }
 
+    /// A demotion that waits keeps its deadline, and goes to that node.
+    fn plan_instead(&mut self, now: Millis, to: NodeName) {
+        let planned = self.moves.planned.as_ref();
+        let parks_at = planned.filter(|plan| plan.parks).map(|plan| plan.until);
+        self.abandon_plan("another handover was asked for");
+        let plan = self.plan(now, to, String::new());
+        self.moves.planned = Some(Planned {
+            parks: parks_at.is_some(),
+            until: parks_at.unwrap_or(plan.until),
+            ..plan
+        });
+    }
+
     /// A validator that votes is restarted when another node votes in its place.
     pub(super) fn restart_after_handover(
         &mut self,
@@ -99,31 +94,19 @@ impl Engine {
             plan.restarts = true;
         }
         self.await_for(request, Want::Up);
-        if at_once {
-            self.begin_handover(now);
-        } else {
-            self.try_plan(now);
-        }
+        self.go_on_with_plan(now, at_once);
     }
 
     /// A term was handed over, and its first vote is awaited.
     fn awaits_vote_of(&self, wanted: impl Fn(&NodeName) -> bool) -> bool {
-        let awaited = self
-            .moves
-            .handed
-            .as_ref()
-            .filter(|handed| handed.votes.is_none());
-        awaited.is_some_and(|handed| wanted(&handed.to))
+        let handed = self.moves.handed.as_ref();
+        handed.is_some_and(|handed| handed.votes.is_none() && wanted(&handed.to))
     }
 
     /// Whether a restart waits for a handover.
     pub(super) fn restart_is_due(&self) -> bool {
-        self.moves.restarts_next
-            || self
-                .moves
-                .planned
-                .as_ref()
-                .is_some_and(|plan| plan.restarts)
+        let planned = self.moves.planned.as_ref();
+        self.moves.restarts_next || planned.is_some_and(|plan| plan.restarts)
     }
 
     /// What stands against a handover between this node and the one that votes, or would, at this moment. Empty: nothing.
@@ -154,22 +137,19 @@ impl Engine {
 
     /// When what was planned, given or asked for is late.
     pub(super) fn handover_deadline(&self) -> Option<(Millis, Reason)> {
-        let planned = self.moves.planned.as_ref().map(|plan| plan.until);
-        let handed = self.awaited_vote();
-        let due = [planned, handed, self.wish_deadline()]
-            .into_iter()
-            .flatten()
-            .min();
+        let due = [
+            self.plan_deadline(),
+            self.awaited_vote(),
+            self.wish_deadline(),
+        ]
+        .into_iter()
+        .flatten()
+        .min();
         due.map(|at| (at, Reason::Handover))
     }
 
     pub(super) fn watch_handover(&mut self, now: Millis) {
-        if self
-            .moves
-            .planned
-            .as_ref()
-            .is_some_and(|plan| plan.until <= now)
-        {
+        if self.plan_deadline().is_some_and(|until| until <= now) {
             self.plan_is_late(now);
         }
         if self.awaited_vote().is_some_and(|until| until <= now) {
@@ -346,9 +326,12 @@ impl Engine {
                 let why = self.moves.not_passed.as_ref();
                 let why = why.map_or(String::new(), |why| format!(": {why}"));
                 let voter = self.voter_in_words(now);
-                let next = voter.unwrap_or_else(|| match self.moves.takes_back {
-                    true => "it takes the term back by itself".into(),
-                    false => self.why_here(),
+                let next = voter.unwrap_or_else(|| {
+                    if self.moves.takes_back {
+                        "it takes the term back by itself".into()
+                    } else {
+                        self.why_here()
+                    }
                 });
                 let text = format!(
                     "the term was not passed on{why}; this node is {}: {next}",

@@ -143,6 +143,15 @@ impl Engine {
             .filter(|_| could_vote)
     }
 
+    /// An operator need not wait for what it waits for.
+    pub(super) fn go_on_with_plan(&mut self, now: Millis, at_once: bool) {
+        if at_once {
+            self.begin_handover(now);
+        } else {
+            self.try_plan(now);
+        }
+    }
+
     pub(super) fn begin_handover(&mut self, now: Millis) {
         let Some(plan) = self.moves.planned.take() else {
             return;
@@ -159,6 +168,10 @@ impl Engine {
             }
             Err(why) => self.fail_handover(&why),
         }
+    }
+
+    pub(super) fn plan_deadline(&self) -> Option<Millis> {
+        self.moves.planned.as_ref().map(|plan| plan.until)
     }
 
     pub(super) fn plan_is_late(&mut self, now: Millis) {

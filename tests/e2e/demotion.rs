@@ -74,9 +74,7 @@ fn a_promotion_of_a_validator_that_stands_still_fails_and_says_why() {
     lab.node
         .faults(&[("stall_replay", "true")])
         .expect("a fault");
-    let output = lab.ctl(&["promote", "--first-vote"]);
-    let text = said(&output);
-    assert_eq!(output.status.code(), Some(1), "{text}");
+    let text = lab.must_end(&["promote", "--first-vote"], 1);
     assert!(
         text.contains("waiting for the validator to switch"),
         "{text}"
@@ -97,13 +95,8 @@ fn a_promotion_whose_admin_call_fails_leaves_a_standby() {
     lab.await_role("standby");
     let child = lab.await_child();
     lab.node.faults(&[("admin", "nonsense")]).expect("a fault");
-    let output = lab.ctl(&["promote", "--first-vote"]);
-    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
-    assert!(
-        said(&output).contains("setting the staked identity"),
-        "{}",
-        said(&output)
-    );
+    let text = lab.must_end(&["promote", "--first-vote"], 1);
+    assert!(text.contains("setting the staked identity"), "{text}");
     lab.node.faults(&[]).expect("no fault");
     assert!(until(SOON_MS, || lab.role().as_deref() == Some("standby")
         && lab.child() != Some(child)));

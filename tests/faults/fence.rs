@@ -99,9 +99,8 @@ fn a_cut_cable_switches_nobody_off_while_votes_show() {
     pair.cut_cable(true);
     // Well beyond the quiet that is asked for, at a vote a slot.
     pair.await_votes_of("a", 200, FENCED_MS);
-    let output = pair.node("b").ctl(&["promote"]);
-    assert_eq!(output.status.code(), Some(4), "{}", said(&output));
-    assert!(said(&output).contains("the node that votes is not dead"));
+    let text = pair.node("b").must_end(&["promote"], 4);
+    assert!(text.contains("the node that votes is not dead"), "{text}");
     assert!(switch.calls().is_empty(), "{:?}", switch.calls());
     pair.cut_cable(false);
     assert_eq!(pair.await_one_voter(BACK_WITHIN_MS), "a");
@@ -126,8 +125,7 @@ fn a_holder_that_voted_on_alone_is_switched_off_and_not_followed_without_an_oper
             .await_log("say `promote --accept-double-vote-risk`");
         // It is entitled to the term from here on, and may not use it, neither by itself nor for who does not know the risk.
         pair.expect_silence_for(5_000);
-        let output = pair.node("b").ctl(&["promote"]);
-        assert_eq!(output.status.code(), Some(4), "{}", said(&output));
+        pair.node("b").must_end(&["promote"], 4);
         pair.expect_silence_for(1_000);
         assert_eq!(switch.calls().len(), 1, "{:?}", switch.calls());
         assert_ne!(pair.node("b").role().as_deref(), Some("active"));

@@ -5,7 +5,7 @@ use crate::lab::{BACK_WITHIN_MS, LONG_TTL_MS, Lab, Shape, TTL_MS};
 use crate::scene::Scene;
 use crate::stopped::{continue_validator, stop_validator};
 use nix::sys::signal::Signal;
-use std::process::{Output, Stdio};
+use std::process::Stdio;
 use testkit::children::signal;
 use testkit::node::said;
 use testkit::stand_in::{Protocol, until};
@@ -27,15 +27,6 @@ fn pair() -> Lab {
     lab
 }
 
-/// Runs a command of ctl whose exit code is to be this.
-#[track_caller]
-fn ends_with(lab: &Scene, node: &str, words: &[&str], code: i32) -> String {
-    let output: Output = lab.node(node).ctl(words);
-    let text = said(&output);
-    assert_eq!(output.status.code(), Some(code), "{words:?}: {text}");
-    text
-}
-
 /// Hands over by `words` at `at`, from one node to the other; says how long nobody voted.
 #[track_caller]
 pub(crate) fn moves(lab: &Scene, from: &str, to: &str, at: &str, words: &[&str]) -> u64 {
@@ -43,7 +34,7 @@ pub(crate) fn moves(lab: &Scene, from: &str, to: &str, at: &str, words: &[&str])
     let ready = until(SOON_MS, || lab.knows_as_ready(from, to));
     assert!(ready, "{from} does not know {to} as ready");
     let from_us = now_us();
-    let text = ends_with(lab, at, words, 0);
+    let text = lab.node(at).must_end(words, 0);
     lab.await_votes_of(to, 5, SOON_MS);
     assert!(
         at == to || text.contains(&format!("{to} votes, under term")),
@@ -90,7 +81,7 @@ fn a_parked_node_is_promoted_by_its_operator_while_the_other_votes() {
     let lab = pair();
     moves(&lab, "a", "b", "a", &["demote"]);
     lab.node("a").await_role("parked");
-    let text = ends_with(&lab, "a", &["promote"], 0);
+    let text = lab.node("a").must_end(&["promote"], 0);
     assert!(
         text.contains("asking b, which votes, to hand over"),
         "{text}"
@@ -105,9 +96,9 @@ fn without_a_ready_standby_it_is_refused_with_the_reason_and_voting_goes_on() {
     lab.node("b").must(&["demote"]);
     let refused = || said(&lab.node("a").ctl(&["handover"])).contains("b is parked");
     assert!(until(SOON_MS, refused), "the reason is not named");
-    let text = ends_with(&lab, "a", &["handover", "--to", "c"], 1);
+    let text = lab.node("a").must_end(&["handover", "--to", "c"], 1);
     assert!(text.contains("no node called c is there"), "{text}");
-    let text = ends_with(&lab, "b", &["handover"], 1);
+    let text = lab.node("b").must_end(&["handover"], 1);
     assert!(text.contains("and a votes"), "{text}");
     lab.await_votes_of("a", 5, SOON_MS);
     lab.end();
@@ -120,7 +111,7 @@ fn it_waits_for_a_stretch_without_leader_slots_unless_told_not_to() {
     lab.chain.set_leader_slots(&lab.identity, now..now + 20_000);
     lab.start_voting();
     lab.await_peers("a", 1);
-    let text = ends_with(&lab, "a", &["handover", "--timeout", "2s"], 3);
+    let text = lab.node("a").must_end(&["handover", "--timeout", "2s"], 3);
     assert!(text.contains("without a leader slot"), "{text}");
     let next = text.split("the next one is ").nth(1).unwrap_or_default();
     let next: u64 = next
@@ -138,7 +129,7 @@ fn it_waits_for_a_stretch_without_leader_slots_unless_told_not_to() {
 fn a_restart_of_the_voter_hands_over_first() {
     let lab = pair();
     let validators = ["a", "b"].map(|name| lab.node(name).validator());
-    let text = ends_with(&lab, "a", &["restart"], 0);
+    let text = lab.node("a").must_end(&["restart"], 0);
     assert!(text.contains("the validator is up"), "{text}");
     assert_ne!(lab.node("a").validator(), validators[0]);
     assert_eq!(lab.node("b").validator(), validators[1]);
@@ -150,7 +141,7 @@ fn a_restart_of_the_voter_hands_over_first() {
 fn a_successor_whose_validator_is_frozen_gives_the_term_back() {
     let lab = pair();
     assert!(stop_validator(lab.node("b")));
-    let text = ends_with(&lab, "a", &["handover", "--now"], 1);
+    let text = lab.node("a").must_end(&["handover", "--now"], 1);
     assert!(
         text.contains("gave the term back") || text.contains("no standby is ready"),
         "{text}"
@@ -214,7 +205,7 @@ fn a_drill_moves_nothing_and_a_rolling_restart_leaves_the_voter_what_it_was() {
     );
     assert_eq!(validators(), before);
     lab.await_votes_of("a", 5, SOON_MS);
-    let text = ends_with(&lab, "a", &["restart", "--rolling"], 0);
+    let text = lab.node("a").must_end(&["restart", "--rolling"], 0);
     assert!(text.contains("both validators restarted"), "{text}");
     assert_eq!(lab.await_one_voter(BACK_WITHIN_MS), "a");
     for (before, after) in before.into_iter().zip(validators()) {

@@ -4,7 +4,6 @@
 use crate::SOON_MS;
 use crate::lab::BACK_WITHIN_MS;
 use crate::pair::Pair;
-use testkit::node::said;
 use testkit::stand_in::{Protocol, until};
 
 /// From the demotion to the restart: the time that a promotion has, and a reading.
@@ -16,9 +15,7 @@ fn a_successor_that_loses_it_gives_the_term_back_and_its_validator_is_started_an
     let before = pair.node("b").validator();
     let lost = [("lose_voting_thread", "true")];
     pair.node("b").stand_in.faults(&lost).expect("a fault");
-    let output = pair.node("a").ctl(&["handover", "--now"]);
-    let text = said(&output);
-    assert_eq!(output.status.code(), Some(1), "{text}");
+    let text = pair.node("a").must_end(&["handover", "--now"], 1);
     assert!(text.contains("b gave the term back"), "{text}");
     pair.await_votes_of("a", 5, SOON_MS);
     pair.node("b").stand_in.faults(&[]).expect("no fault");
@@ -46,9 +43,7 @@ fn a_successor_that_has_not_finalized_as_much_as_the_voter_takes_no_identity() {
     pair.await_votes_of("a", 20, SOON_MS);
     let behind = [("root_behind", "200")];
     pair.node("b").stand_in.faults(&behind).expect("a fault");
-    let output = pair.node("a").ctl(&["handover", "--now"]);
-    let text = said(&output);
-    assert_eq!(output.status.code(), Some(1), "{text}");
+    pair.node("a").must_end(&["handover", "--now"], 1);
     pair.await_votes_of("a", 5, SOON_MS);
     let log = pair.node("b").log();
     assert!(log.contains("has finalized slot"), "{log}");

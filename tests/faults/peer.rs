@@ -125,11 +125,10 @@ fn a_cut_cable_stops_no_vote_and_makes_no_second_voter() {
             "{text}"
         );
         // Nor does an operator's word, while the votes of the other one show.
-        let output = pair
+        let text = pair
             .node("b")
-            .ctl(&["promote", "--accept-double-vote-risk"]);
-        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
-        assert!(said(&output).contains("the node that votes is not dead"));
+            .must_end(&["promote", "--accept-double-vote-risk"], 1);
+        assert!(text.contains("the node that votes is not dead"), "{text}");
         pair.cut_cable(false);
         pair.await_ready();
         assert!(until(SOON_MS, || pair.peer_is_in_step("a") == Some(true)));
@@ -195,9 +194,7 @@ fn an_operator_who_asks_for_the_term_is_told_why_the_other_one_keeps_it() {
     let mut pair = Pair::new(Protocol::Tower, false, "");
     hold::lead(&pair);
     pair.begin();
-    let output = pair.node("b").ctl(&["promote", "--timeout", "3s"]);
-    let text = said(&output);
-    assert_eq!(output.status.code(), Some(3), "{text}");
+    let text = pair.node("b").must_end(&["promote", "--timeout", "3s"], 3);
     let why = "a does not hand over yet: it waits for 12 slots without a leader slot";
     assert!(text.contains(why), "{text}");
     // It waits on, and the voter's own operator need not.

@@ -4,7 +4,7 @@ use crate::lab::BACK_WITHIN_MS;
 use crate::pair::Pair;
 use crate::{SOON_MS, hold};
 use std::io::Write as _;
-use testkit::node::{Node, said};
+use testkit::node::Node;
 use testkit::stand_in::{Protocol, until};
 
 /// Many more than come while two nodes find each other again.
@@ -60,9 +60,7 @@ fn a_node_that_stops_voting_lets_a_leader_slot_pass_and_no_more_than_that() {
     let mut pair = Pair::new(Protocol::Tower, false, "");
     hold::lead(&pair);
     pair.begin();
-    let output = pair.node("a").ctl(&["demote", "--timeout", "2s"]);
-    let text = said(&output);
-    assert_eq!(output.status.code(), Some(3), "{text}");
+    let text = pair.node("a").must_end(&["demote", "--timeout", "2s"], 3);
     for part in ["without a leader slot", "the next one is", "--now"] {
         assert!(text.contains(part), "{part}: {text}");
     }
@@ -86,9 +84,7 @@ fn a_node_whose_validator_is_not_healthy_is_handed_nothing_and_the_reason_is_nam
     let sick = [("health", "unknown")];
     pair.node("b").stand_in.faults(&sick).expect("a fault");
     assert!(until(SOON_MS, || !pair.knows_as_ready("a", "b")));
-    let output = pair.node("a").ctl(&["handover", "--now"]);
-    let text = said(&output);
-    assert_eq!(output.status.code(), Some(1), "{text}");
+    let text = pair.node("a").must_end(&["handover", "--now"], 1);
     let why = "no standby is ready: b is catching-up, and its validator is not healthy";
     assert!(text.contains(why), "{text}");
     let log = pair.node("a").log();

@@ -44,11 +44,9 @@ fn a_rolling_restart_stops_where_the_other_validator_does_not_come_back() {
     // Its next start takes for ever.
     let stuck = [("start_ms", "600000")];
     pair.node("b").stand_in.faults(&stuck).expect("a fault");
-    let output = pair
+    let text = pair
         .node("a")
-        .ctl(&["restart", "--rolling", "--timeout", "20s"]);
-    let text = said(&output);
-    assert_eq!(output.status.code(), Some(3), "{text}");
+        .must_end(&["restart", "--rolling", "--timeout", "20s"], 3);
     assert!(text.contains("stopped at step 4 of 4"), "{text}");
     pair.await_votes_of("a", 5, SOON_MS);
     pair.end();
@@ -74,9 +72,7 @@ fn a_rolling_restart_is_stopped_by_a_node_that_is_parked_on_the_way() {
     }
     pair.await_votes_of("a", 5, SOON_MS);
     // Nor does it begin with one.
-    let output = pair.node("a").ctl(&["restart", "--rolling"]);
-    let text = said(&output);
-    assert_eq!(output.status.code(), Some(1), "{text}");
+    let text = pair.node("a").must_end(&["restart", "--rolling"], 1);
     assert!(
         text.contains("one has to vote, and the other to stand by"),
         "{text}"
@@ -113,9 +109,7 @@ fn a_rolling_restart_is_stopped_by_a_validator_that_ends_at_its_next_start() {
         let before = pair.node(voter).validator();
         let ends = [("exit_at_once", "3")];
         pair.node(broken).stand_in.faults(&ends).expect("a fault");
-        let output = pair.node("a").ctl(&["restart", "--rolling"]);
-        let text = said(&output);
-        assert_eq!(output.status.code(), Some(1), "{text}");
+        let text = pair.node("a").must_end(&["restart", "--rolling"], 1);
         for part in [&format!("stopped at {step}"), "ended"] {
             assert!(text.contains(part), "{part}: {text}");
         }

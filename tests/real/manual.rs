@@ -1,6 +1,6 @@
 //! The published manual procedure on the same two validators, without supervisors: a wait for a stretch without leader slots, the
-//! identity off here, the record copied, the identity on there with the record required. Beside the handovers of `handover`, by the same count; and what it misses: a vote
-//! that the first one still stores after its record was copied.
+//! identity off here, the record copied, the identity on there with the record required. Beside the handovers of `handover`, by the
+//! same count; and what it misses: a vote that the first one still stores after its record was copied.
 
 use std::fs;
 use std::time::{Duration, Instant};

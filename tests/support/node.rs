@@ -198,13 +198,19 @@ impl Node {
     /// Runs a command that has to succeed.
     #[track_caller]
     pub fn must(&self, words: &[&str]) -> String {
+        self.must_end(words, 0)
+    }
+
+    /// Runs a command that has to end with this code. Answers what it has said.
+    #[track_caller]
+    pub fn must_end(&self, words: &[&str], code: i32) -> String {
         let output = self.ctl(words);
         let text = said(&output);
-        assert!(
-            output.status.success(),
-            "{}: ctl {words:?}: {:?}\n{text}",
-            self.name(),
-            output.status
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{}: ctl {words:?}:\n{text}",
+            self.name()
         );
         text
     }

@@ -335,7 +335,7 @@ impl Node {
     }
 }
 
-/// Terms grow by ones, or to the time in milliseconds. One near the end of the numbers would be the last for ever.
+/// Terms grow by ones, or to the newest slot of the cluster. One near the end of the numbers would be the last for ever.
 pub(super) const TERM_MAX: u64 = 1 << 53;
 
 fn reachable(term: u64) -> Result<(), LinkError> {
