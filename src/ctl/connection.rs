@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 use super::access::{self, Denied, Peer, Rule};
-use super::server::{Call, Event, Limits, Replies};
+use super::server::{COMMANDS_MAX, Call, Event, Limits, Place, Replies};
 use super::wire::{self, REQUEST_BYTES_MAX, Reply, Request};
 use crate::engine::values::RequestId;
 
@@ -47,6 +47,7 @@ pub(super) async fn run(
     rule: &Rule,
     limits: Limits,
     events: &mpsc::Sender<Event>,
+    place: Place,
 ) {
     let peer = match admitted_peer(&stream, rule) {
         Ok(peer) => peer,
@@ -59,6 +60,12 @@ pub(super) async fn run(
         Ok(request) => request,
         Err(ReadError::Gone) => return,
         Err(error) => return refuse(&mut stream, limits, error.to_string()).await,
+    };
+    let Some(_place) = place.for_request(&request) else {
+        let text = format!(
+            "{COMMANDS_MAX} commands wait for their end already: end some of those `supervisor ctl` (`demote` is always taken)"
+        );
+        return refuse(&mut stream, limits, text).await;
     };
     let (replies, mut incoming) = Replies::channel();
     if events

@@ -1,7 +1,8 @@
 //! Takes requests from the control socket and passes them to the daemon's loop as [`Event`]s.
 //!
-//! It answers nothing itself except refusals: bad credentials and lines that are no request. At
-//! most [`CONNECTIONS_MAX`] connections are served at once; further ones wait in the listen queue.
+//! It answers nothing itself except refusals: bad credentials, lines that are no request, and more commands at once than it lets
+//! wait for their end. At most [`CONNECTIONS_MAX`] connections are served at once; further ones wait in the listen queue. What may
+//! wait for minutes has places of its own, so that it keeps nobody out who only asks, or stops the voting.
 //! All of it runs as tasks that end with the [`serve`] future, on the caller's runtime.
 
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::net::UnixListener;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::access::{Peer, Rule};
@@ -18,8 +19,10 @@ use super::status::Status;
 use super::wire::{Reply, Request};
 use crate::engine::values::RequestId;
 
-/// Connections served at once.
+/// Connections served at once, besides the commands that wait for their end.
 pub const CONNECTIONS_MAX: usize = 32;
+/// Commands that wait for their end at once.
+pub const COMMANDS_MAX: usize = 32;
 /// Progress lines kept for a client that reads slowly; later ones are dropped, the last reply never.
 const PROGRESS_WAITING_MAX: usize = 64;
 /// Pause after an `accept` that failed for want of descriptors or memory.
@@ -105,6 +108,27 @@ impl Default for Limits {
     }
 }
 
+/// What a connection takes up while it is served.
+pub(super) struct Place {
+    own: OwnedSemaphorePermit,
+    commands: Arc<Semaphore>,
+}
+
+impl Place {
+    /// For as long as the request takes. One that may wait for long leaves its place to the next connection; `None`: as many wait
+    /// already, and it is not one that stops the voting.
+    pub(super) fn for_request(self, request: &Request) -> Option<OwnedSemaphorePermit> {
+        if !request.may_take_long() {
+            return Some(self.own);
+        }
+        let stops_voting = matches!(request, Request::Demote { .. });
+        match self.commands.try_acquire_owned() {
+            Ok(place) => Some(place),
+            Err(_) => Some(self.own).filter(|_| stops_voting),
+        }
+    }
+}
+
 /// Serves `listener` until dropped, or until nobody takes `events`.
 pub async fn serve(
     listener: UnixListener,
@@ -113,6 +137,7 @@ pub async fn serve(
     events: mpsc::Sender<Event>,
 ) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let commands = Arc::new(Semaphore::new(COMMANDS_MAX));
     let ids = Arc::new(AtomicU64::new(1));
     let rule = Arc::new(rule);
     let mut connections = JoinSet::new();
@@ -133,10 +158,13 @@ pub async fn serve(
         };
         while connections.try_join_next().is_some() {}
         let id = RequestId(ids.fetch_add(1, Ordering::Relaxed));
-        let (rule, events) = (Arc::clone(&rule), events.clone());
+        let (rule, commands, events) = (Arc::clone(&rule), Arc::clone(&commands), events.clone());
         connections.spawn(async move {
-            connection::run(stream, id, &rule, limits, &events).await;
-            drop(place);
+            let place = Place {
+                own: place,
+                commands,
+            };
+            connection::run(stream, id, &rule, limits, &events, place).await;
         });
     }
 }

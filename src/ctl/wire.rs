@@ -86,6 +86,24 @@ fn is_false(flag: &bool) -> bool {
 }
 
 impl Request {
+    /// Whether its end may be minutes away: of leader slots, of another node, or of a validator that starts.
+    #[must_use]
+    pub fn may_take_long(&self) -> bool {
+        match self {
+            Self::Demote { now } => !now,
+            Self::Promote { .. }
+            | Self::Handover { .. }
+            | Self::Restart { .. }
+            | Self::Drill {}
+            | Self::Relieve { .. } => true,
+            Self::Status {}
+            | Self::Explain {}
+            | Self::History { .. }
+            | Self::Resume {}
+            | Self::Pause { .. } => false,
+        }
+    }
+
     /// The engine's command for it, given at `now` of the engine's clock; none for a request that only reads.
     #[must_use]
     pub fn command(&self, now: Millis) -> Option<Command> {

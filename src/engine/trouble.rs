@@ -234,16 +234,16 @@ impl Engine {
         self.out.push(Effect::Kill);
     }
 
-    /// When a node that looks cut off leaves. One that is being promoted is given the whole span from its beginning; and where
-    /// only the child's death would take it off, the deadline of the step decides.
+    /// When a node that looks cut off leaves. A promotion is given the whole span from its beginning, and so is what follows it: the
+    /// first vote shows that the validator has moved. Where only the child's death would take it off, the deadline of the step decides.
     fn isolation_due(&self) -> Option<Millis> {
         let since = self.isolated_since.filter(|_| self.may_step_down())?;
-        let from = match &self.stage {
-            Stage::Active(_) => since,
-            Stage::Promoting(_) if !self.child.past_undoing() => since.max(self.entered.at),
-            _ => return None,
+        let can_leave = match &self.stage {
+            Stage::Active(_) => true,
+            Stage::Promoting(_) => !self.child.past_undoing(),
+            _ => false,
         };
-        Some(from.plus(self.setup.timing.isolated_ms))
+        can_leave.then(|| since.max(self.entered.at).plus(self.setup.timing.isolated_ms))
     }
 
     /// Leaving by itself helps only where somebody else can vote, and is a decision that a pause puts off.

@@ -19,6 +19,9 @@ pub(crate) const WINDOW: u64 = 10;
 const MEASURED: usize = 10;
 /// Slots that one leader has in a row.
 const LEADER_WINDOW: usize = 4;
+/// How a supervisor refuses where the other validator lags, and how often one after the other it may.
+const NOT_READY: &str = "no standby is ready";
+const REFUSALS_MAX: u32 = 3;
 /// Between the clock of files and the one that steps are counted on.
 const CLOCK_MS: u64 = 10;
 
@@ -146,12 +149,21 @@ fn tell_loss(pair: &mut Pair<'_>, handover: &Handover) {
 }
 
 fn hand_over(pair: &mut Pair<'_>) -> Handover {
+    hand_over_when_ready(pair, REFUSALS_MAX)
+}
+
+fn hand_over_when_ready(pair: &mut Pair<'_>, patience: u32) -> Handover {
     pair.await_standby();
     let calm = pair.score.now().slot;
     pair.chain.wait_for_slot(calm + WINDOW, VOTES_WITHIN);
     let mut flights = [pair.active(), pair.standby()].map(|node| Flight::of(&node.state_dir()));
     let (asked, asked_ms) = (Instant::now(), ms_since_boot());
-    pair.active().must(&["handover"]);
+    if let Err(refusal) = pair.active().may(&["handover"]) {
+        // Four validators on a small machine stand still for seconds now and then, and nothing is handed to one that lags.
+        assert!(refusal.contains(NOT_READY) && patience > 0, "{refusal}");
+        pair.say(&format!("not now: {}", refusal.trim_end()));
+        return hand_over_when_ready(pair, patience - 1);
+    }
     let took = asked.elapsed();
     let votes = votes_of(pair.active());
     pair.active = 1 - pair.active;

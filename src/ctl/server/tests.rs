@@ -247,6 +247,38 @@ async fn two_hundred_at_once_are_all_served_and_never_more_than_the_limit_togeth
 }
 
 #[tokio::test]
+async fn commands_that_wait_keep_neither_a_question_nor_a_demotion_out() {
+    const HANDOVER: &[u8] = b"{\"v\":1,\"request\":\"handover\"}\n";
+    const AT_ONCE: &[u8] = b"{\"v\":1,\"request\":\"demote\",\"now\":true}\n";
+    let mut served = served();
+    let mut waiting = Vec::new();
+    for _ in 0..COMMANDS_MAX {
+        let client = served.sending(HANDOVER).await;
+        waiting.push((client, served.call().await));
+    }
+    let text = error_text(served.sending(HANDOVER).await).await;
+    assert!(text.contains(&COMMANDS_MAX.to_string()), "{text}");
+    for line in [STATUS, DEMOTE, AT_ONCE] {
+        let client = served.sending(line).await;
+        let call = served.call().await;
+        call.replies.finish(Reply::end(Verdict::Done, "heard"));
+        assert!(all_text(client).await.contains("heard"));
+    }
+    // One that ends makes room for the next.
+    let (client, call) = waiting.remove(0);
+    call.replies.finish(Reply::end(Verdict::Done, "passed"));
+    assert!(all_text(client).await.contains("passed"));
+    let next = loop {
+        let client = served.sending(HANDOVER).await;
+        tokio::select! {
+            event = served.events.recv() => break event,
+            _ = client.readable() => {}
+        }
+    };
+    assert!(matches!(next, Some(Event::Call(_))), "{next:?}");
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_while_it_waits_is_reported_abandoned() {
     let mut served = served();
     let client = served.sending(DEMOTE).await;

@@ -130,6 +130,22 @@ fn a_promotion_of_a_node_that_looks_cut_off_has_the_whole_span() {
     assert_eq!(rig.later(1)[0], "promoting -> demoting: isolated");
 }
 
+/// A validator that has just started may stand still for long, and then moves at once.
+#[test]
+fn a_first_vote_gives_the_whole_span_to_a_node_that_looked_cut_off() {
+    let mut rig = Rig::awaiting_switch(false);
+    rig.lease(7, 90_000);
+    rig.feed(cluster(3, 0, false));
+    assert_eq!(rig.later(1_600), [""; 0]);
+    rig.feed(Input::SwitchMarker(RecordKind::Tower));
+    rig.done();
+    rig.done();
+    rig.votes(100);
+    assert_eq!(rig.engine.role(), Role::Active);
+    assert_eq!(rig.later(1_499), [""; 0]);
+    assert_eq!(rig.later(1), ["active -> demoting: isolated", "mute"]);
+}
+
 #[test]
 fn a_cluster_that_stands_still_moves_nobody() {
     let mut rig = Rig::active(false);
