@@ -243,7 +243,8 @@ impl Engine {
             Stage::Promoting(_) => !self.child.past_undoing(),
             _ => false,
         };
-        can_leave.then(|| since.max(self.entered.at).plus(self.setup.timing.isolated_ms))
+        let from = since.max(self.entered.at);
+        can_leave.then(|| from.plus(self.setup.timing.isolated_ms))
     }
 
     /// Leaving by itself helps only where somebody else can vote, and is a decision that a pause puts off.
