@@ -193,7 +193,7 @@ pub enum CtlCommand {
         #[command(flatten)]
         wait: Wait,
     },
-    /// Rehearse a handover with everything real but the identity
+    /// Rehearse a handover on both nodes, without what would stop a vote
     ///
     /// Shows what each step takes on either node, what would be refused now, and the gap to expect. Votes go on meanwhile.
     Drill(Wait),

@@ -48,6 +48,15 @@ fn the_names_in_the_certificates_of_the_corpus_are_read() {
 }
 
 #[test]
+fn the_lists_of_the_corpus_are_read() {
+    let lists: Vec<_> = corpus("revocation_lists")
+        .iter()
+        .map(|seed| validator_supervisor::pki::serials_in_list(seed).map(|serials| serials.len()))
+        .collect();
+    assert_eq!(lists, [Some(0), Some(2)]);
+}
+
+#[test]
 fn every_decoder_has_a_fuzz_target() {
     let manifest =
         fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/Cargo.toml")).unwrap();

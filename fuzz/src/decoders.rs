@@ -14,6 +14,7 @@ use validator_supervisor::authority::stored;
 use validator_supervisor::config::Loaded;
 use validator_supervisor::ctl::wire;
 use validator_supervisor::engine::values::RecordKind;
+use validator_supervisor::pki::serials_in_list;
 use validator_supervisor::validator::pubkey::Pubkey;
 use validator_supervisor::validator::record::{VoteRecord, may_follow, parse};
 
@@ -21,7 +22,7 @@ use validator_supervisor::validator::record::{VoteRecord, may_follow, parse};
 pub type Decoder = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const ALL: [Decoder; 12] = [
+pub const ALL: [Decoder; 13] = [
     ("record_file", record_file),
     ("tower_data", tower_data),
     ("history_data", history_data),
@@ -30,6 +31,7 @@ pub const ALL: [Decoder; 12] = [
     ("pubkey", pubkey),
     ("peer_messages", peer_messages),
     ("certificates", certificates),
+    ("revocation_lists", revocation_lists),
     ("kept_words", kept_words),
     ("stored_forms", stored_forms),
     ("ctl_lines", ctl_lines),
@@ -59,6 +61,13 @@ fn read(kind: RecordKind, bytes: &[u8]) -> Option<VoteRecord> {
 pub fn certificates(bytes: &[u8]) {
     let name = name_in_certificate(bytes);
     assert!(name.is_none_or(|name| name.len() <= bytes.len()));
+}
+
+/// Whom a list revokes.
+pub fn revocation_lists(bytes: &[u8]) {
+    let serials = serials_in_list(bytes).unwrap_or_default();
+    let len: usize = serials.iter().map(Vec::len).sum();
+    assert!(len <= bytes.len());
 }
 
 /// A whole file, of either kind.

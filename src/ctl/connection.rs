@@ -61,11 +61,14 @@ pub(super) async fn run(
         Err(ReadError::Gone) => return,
         Err(error) => return refuse(&mut stream, limits, error.to_string()).await,
     };
-    let Some(_place) = place.for_request(&request) else {
-        let text = format!(
-            "{COMMANDS_MAX} commands wait for their end already: end some of those `supervisor ctl` (`demote` is always taken)"
-        );
-        return refuse(&mut stream, limits, text).await;
+    let _place = match place.for_request(&request) {
+        Ok(place) => place,
+        Err(_place) => {
+            let text = format!(
+                "{COMMANDS_MAX} commands wait for their end already: end some of those `supervisor ctl` (`demote` is taken all the same)"
+            );
+            return refuse(&mut stream, limits, text).await;
+        }
     };
     let (replies, mut incoming) = Replies::channel();
     if events

@@ -115,16 +115,21 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// For as long as the request takes. One that may wait for long leaves its place to the next connection; `None`: as many wait
-    /// already, and it is not one that stops the voting.
-    pub(super) fn for_request(self, request: &Request) -> Option<OwnedSemaphorePermit> {
+    /// For as long as the request takes. One that may wait for long leaves its place to the next connection.
+    ///
+    /// # Errors
+    /// As many wait already, and it is not one that stops the voting: the place until that is said.
+    pub(super) fn for_request(
+        self,
+        request: &Request,
+    ) -> Result<OwnedSemaphorePermit, OwnedSemaphorePermit> {
         if !request.may_take_long() {
-            return Some(self.own);
+            return Ok(self.own);
         }
-        let stops_voting = matches!(request, Request::Demote { .. });
         match self.commands.try_acquire_owned() {
-            Ok(place) => Some(place),
-            Err(_) => Some(self.own).filter(|_| stops_voting),
+            Ok(place) => Ok(place),
+            Err(_) if matches!(request, Request::Demote { .. }) => Ok(self.own),
+            Err(_) => Err(self.own),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `ctl drill`: a handover with everything real but the identity.
+//! `ctl drill`: a handover with everything real but what would stop a vote: the mute, the identity and the term itself.
 //!
 //! Each of the two nodes rehearses its own part, whichever it has now: the one that votes has its term confirmed by the others, the
 //! other one installs the newest record where its validator would load it, and both talk to their validators and point their links. The

@@ -21,6 +21,17 @@ impl Engine {
             self.absent.insert(node.clone(), now);
             self.forget_handed(node);
             self.wish_is_unheard(now, node);
+            self.tell_loss(node);
+        }
+    }
+
+    /// Among peers a node that is gone has no more of the record, so that nothing could take over from the holder.
+    fn tell_loss(&mut self, node: &NodeName) {
+        let authority = self.setup.authority;
+        if authority.passes && !authority.leased && matches!(self.stage, Stage::Active(_)) {
+            self.page(format!(
+                "{node} is out of reach and keeps no record of the votes any more: is it off, or is the cable cut? Where no other node keeps them, peer.on_loss says whether votes go on"
+            ));
         }
     }
 

@@ -178,9 +178,12 @@ impl Engine {
         if self.demotion_waits() {
             return self.begin_handover(now);
         }
+        let too_far = self.successor_is_too_far(now);
+        let why = too_far.filter(|_| self.leader_slot_near().is_none());
         let slots = self.setup.timing.clear_slots;
-        self.abandon_plan(&format!(
-            "no {slots} slots without a leader slot of this identity came in time; --now hands over in spite of one, which may cost its blocks"
+        self.abandon_plan(&why.map_or_else(
+            || format!("no {slots} slots without a leader slot of this identity came in time; --now hands over in spite of one, which may cost its blocks"),
+            |why| format!("the other node did not come near enough in time: {why}"),
         ));
     }
 

@@ -24,6 +24,8 @@ use rcgen::{
 use sha2::{Digest as _, Sha256};
 use time::{Duration, OffsetDateTime};
 
+#[doc(hidden)]
+pub use revoke::serials_in_list;
 pub use revoke::{Revoked, list, revoke};
 pub use show::{Shown, show};
 

@@ -123,8 +123,19 @@ fn read(path: &Path) -> Result<Revoked, PkiError> {
         Some(Err(error)) => return Err(content(path, &error)),
         None => return Err(content(path, &"it holds nothing in PEM form")),
     };
-    let parsed = CertificateRevocationList::from_der(&pem.contents);
-    let (_, list) = parsed.map_err(|error| content(path, &error))?;
+    understood(&pem.contents).map_err(|why| content(path, &why))
+}
+
+/// As the fuzzer calls it: the serial numbers on a list, in DER form.
+#[doc(hidden)]
+#[must_use]
+pub fn serials_in_list(list: &[u8]) -> Option<Vec<Vec<u8>>> {
+    understood(list).ok().map(|list| list.serials)
+}
+
+fn understood(der: &[u8]) -> Result<Revoked, String> {
+    let parsed = CertificateRevocationList::from_der(der);
+    let (_, list) = parsed.map_err(|error| error.to_string())?;
     let revoked = || list.iter_revoked_certificates();
     Ok(Revoked {
         serials: revoked().map(|one| one.raw_serial().to_vec()).collect(),

@@ -124,6 +124,13 @@ fn a_cut_cable_stops_no_vote_and_makes_no_second_voter() {
             text.contains("votes go on with their records on this disk alone"),
             "{text}"
         );
+        let log = pair.node("a").log();
+        let is_page = |line: &str| line.contains("EVENT=\"page\"");
+        assert!(
+            log.lines()
+                .any(|line| is_page(line) && line.contains("b is out of reach")),
+            "{log}"
+        );
         // Nor does an operator's word, while the votes of the other one show.
         let text = pair
             .node("b")

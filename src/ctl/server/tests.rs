@@ -268,13 +268,16 @@ async fn commands_that_wait_keep_neither_a_question_nor_a_demotion_out() {
     let (client, call) = waiting.remove(0);
     call.replies.finish(Reply::end(Verdict::Done, "passed"));
     assert!(all_text(client).await.contains("passed"));
-    let next = loop {
-        let client = served.sending(HANDOVER).await;
-        tokio::select! {
-            event = served.events.recv() => break event,
-            _ = client.readable() => {}
+    let taken = async {
+        loop {
+            let client = served.sending(HANDOVER).await;
+            tokio::select! {
+                event = served.events.recv() => break event,
+                _ = client.readable() => {}
+            }
         }
     };
+    let next = timeout(PATIENCE, taken).await.unwrap();
     assert!(matches!(next, Some(Event::Call(_))), "{next:?}");
 }
 

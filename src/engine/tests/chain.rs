@@ -311,6 +311,16 @@ fn a_node_that_cannot_be_asked_is_not_passed_over_while_the_chain_shows_new_vote
     assert!(asked.contains(&"acquire".to_owned()), "{asked:?}");
 }
 
+/// Somebody has to be able to decide where nothing can be asked.
+#[test]
+fn an_operators_word_stands_where_the_chain_cannot_be_read() {
+    let mut rig = Rig::standby(false);
+    rig.engine.setup.authority.leased = false;
+    assert_eq!(rig.engine.seen_lately(rig.now), None);
+    let asked = rig.ask(1, RISK);
+    assert!(asked.contains(&"acquire".to_owned()), "{asked:?}");
+}
+
 #[test]
 fn nor_by_an_operators_word_for_a_promotion_that_is_under_way() {
     for (is_quiet, verdict) in [(false, Some(Verdict::Refused)), (true, None)] {

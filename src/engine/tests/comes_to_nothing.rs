@@ -371,3 +371,42 @@ fn a_handover_waits_for_a_successor_that_falls_behind_for_a_while() {
         "active -> demoting: handover-asked"
     );
 }
+
+#[test]
+fn a_handover_that_waited_for_the_other_node_in_vain_names_it() {
+    let mut rig = voter();
+    rig.lease(7, 90_000);
+    leads(&mut rig, 5);
+    rig.ask(2, super::handover::IN_TIME);
+    for second in 0..20 {
+        rig.later(1_000);
+        rig.reads_well();
+        rig.votes(101 + second);
+        rig.feed(Input::Observed(Observation::Peer(PeerFacts {
+            behind: Some(9),
+            ..peer("b", true)
+        })));
+        leads(&mut rig, 100);
+    }
+    let said = rig.answers.last().cloned().unwrap_or_default();
+    assert!(said.contains("b is 9 slots behind"), "{said}");
+    assert!(!said.contains("--now"), "{said}");
+}
+
+/// Among peers it keeps the record, and without it nobody else could vote.
+#[test]
+fn a_voter_among_peers_tells_people_that_the_other_node_is_gone() {
+    for (leased, told) in [(false, true), (true, false)] {
+        let mut rig = voter();
+        rig.engine.setup.authority.leased = leased;
+        let gone = rig.feed(Input::Observed(Observation::PeerGone(name("b"))));
+        assert_eq!(gone.contains(&"page".to_owned()), told, "{gone:?}");
+        let again = rig.feed(Input::Observed(Observation::PeerGone(name("b"))));
+        assert_eq!(again, [""; 0]);
+    }
+    let mut standby = Rig::standby(false);
+    standby.engine.setup.authority.leased = false;
+    standby.peer_votes("b", 6);
+    let gone = standby.feed(Input::Observed(Observation::PeerGone(name("b"))));
+    assert!(!gone.contains(&"page".to_owned()), "{gone:?}");
+}
