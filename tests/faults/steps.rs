@@ -10,6 +10,7 @@ use crate::lab::BACK_WITHIN_MS;
 use crate::pair::Pair;
 use crate::steps_table::{
     BETWEEN_PEERS, Fate, Fault, LATE_BETWEEN_PEERS, LATE_OVER_ETCD, OVER_ETCD, Table,
+    UNHEARD_BETWEEN_PEERS,
 };
 use nix::sys::signal::Signal;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -51,6 +52,15 @@ fn the_death_of_the_validator_that_is_to_vote_in_any_step() {
 #[test]
 fn a_cut_of_the_cable_in_any_step() {
     between_peers(Fault::Cable, Protocol::Tower);
+}
+
+#[test]
+fn a_cut_of_the_cable_that_nobody_has_noticed_yet() {
+    with_peers(
+        Fault::UnheardCut,
+        Protocol::Alpenglow,
+        &UNHEARD_BETWEEN_PEERS,
+    );
 }
 
 #[test]
@@ -106,7 +116,8 @@ fn with_peers<const S: usize, const F: usize>(
     protocol: Protocol,
     table: &Table<S, F>,
 ) {
-    let mut pair = Pair::new(protocol, fault == Fault::Cable, MORE);
+    let has_cable = matches!(fault, Fault::Cable | Fault::UnheardCut);
+    let mut pair = Pair::new(protocol, has_cable, MORE);
     hold::lead(&pair);
     pair.begin();
     play(&mut pair, fault, chosen(table, fault));
@@ -203,7 +214,7 @@ impl Cell {
             Fault::SupervisorTo => pair.node_mut(&self.to).kill(),
             Fault::ValidatorFrom => signal(pair.node(&self.from).validator(), Signal::SIGKILL),
             Fault::ValidatorTo => self.kill_successor(pair),
-            Fault::Cable | Fault::EtcdFrom => pair.cut(&self.from, true),
+            Fault::Cable | Fault::UnheardCut | Fault::EtcdFrom => pair.cut(&self.from, true),
             Fault::EtcdTo => pair.cut(&self.to, true),
             Fault::Late => {}
         }
@@ -293,7 +304,7 @@ impl Cell {
             Fault::SupervisorFrom => self.start_again(pair, &self.from, &self.to),
             Fault::SupervisorTo => self.start_again(pair, &self.to, &self.from),
             Fault::ValidatorFrom | Fault::ValidatorTo | Fault::Late => {}
-            Fault::Cable | Fault::EtcdFrom => pair.cut(&self.from, false),
+            Fault::Cable | Fault::UnheardCut | Fault::EtcdFrom => pair.cut(&self.from, false),
             Fault::EtcdTo => pair.cut(&self.to, false),
         }
     }

@@ -18,6 +18,8 @@ pub(crate) enum Fault {
     ValidatorTo,
     /// The cable between the two. Where the end of the term has not been written yet, this is noticed before the handover goes on.
     Cable,
+    /// The same, and the handover goes on before anybody has noticed.
+    UnheardCut,
     /// The way to etcd of the node that hands over.
     EtcdFrom,
     /// The same, of the node that is to vote.
@@ -65,6 +67,18 @@ pub(crate) const BETWEEN_PEERS: Table<13, 5> = Table {
         (Identity,  [To,     Nobody,   To,   Either,     To]),
         (Unmute,    [To,     Nobody,   To,   Either,     To]),
         (FirstVote, [To,     Nobody,   To,   Either,     To]),
+    ],
+};
+
+/// Up to the end of the term, which is written only once the other side has answered.
+#[rustfmt::skip]
+pub(crate) const UNHEARD_BETWEEN_PEERS: Table<4, 1> = Table {
+    faults: [Fault::UnheardCut],
+    rows: [
+        (Wait,      [From]),
+        (Mute,      [From]),
+        (Unstake,   [From]),
+        (LastVote,  [From]),
     ],
 };
 

@@ -14,6 +14,9 @@ use crate::engine::values::{NodeName, RecordMark, Role, Term};
 
 /// It takes a round trip and a write on either side.
 const GIVEN_BACK_WITHIN: Duration = Duration::from_secs(2);
+/// A term is ended for a node that has just answered, which one that hears this one does at once: a cut after the end leaves the term to
+/// nobody, for neither side can know what the other has, and one that is there and not noticed yet must not. Nobody votes meanwhile.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
 
 impl Node {
     /// Takes a term above all that is known. `regardless`: an operator, or proof of death, stands for the promise of every node
@@ -111,17 +114,25 @@ impl Node {
         }
     }
 
-    /// Gives a term back; 0: whatever this node has. Nothing of it may vote any more. A node that is there and ready gets the
+    /// Gives a term back; 0: whatever this node has. Nothing of it may vote any more. A node that answers and is ready gets the
     /// right to the next one; without one, or where it is to nobody, this node keeps it.
     pub(super) fn release(&self, asked: Term, to_nobody: bool) -> Result<(), Fault> {
-        let mut state = self.state();
+        let state = self.state();
         if asked == Term::default() && state.pact.inherits() && !to_nobody {
             return self.give_back(state);
         }
         if !self.has(&state, asked) {
             return Ok(());
         }
-        let heir = state.successor().filter(|_| !to_nobody);
+        let chosen = state.successor().filter(|_| !to_nobody);
+        let is_chosen = |node: &NodeName| chosen.as_ref() == Some(node);
+        let until = Instant::now() + ANSWERED_WITHIN;
+        let (mut state, silent) = self.hear_from(state, is_chosen, until);
+        if !self.has(&state, asked) {
+            return Ok(());
+        }
+        let heir = state.successor();
+        let heir = heir.filter(|heir| is_chosen(heir) && !silent.contains(heir));
         self.end_term(&mut state, heir, false)
     }
 
@@ -152,7 +163,11 @@ impl Node {
     /// Ends the term for `to`, which is asked to take the next one.
     pub(super) fn pass(&self, term: Term, to: &NodeName, within: Duration) -> Result<(), Fault> {
         let until = Instant::now() + within;
-        let mut state = self.state();
+        let answered = until.min(Instant::now() + ANSWERED_WITHIN);
+        let (mut state, silent) = self.hear_from(self.state(), |node| node == to, answered);
+        if !silent.is_empty() {
+            return Err(Fault::Refused(format!("{to} does not answer")));
+        }
         if !self.has(&state, term) {
             return Err(Fault::Refused(format!(
                 "term {term} is not this node's any more"
@@ -231,38 +246,50 @@ impl Node {
 
     /// Whether a term is still held, by what the others say now.
     pub(super) fn confirm(&self, term: Term, within: Duration) -> Result<bool, Fault> {
-        let (until, asked) = (Instant::now() + within, Instant::now());
-        let mut state = self.state();
-        let word = Message::State(State {
-            asks: true,
-            ..self.word(&state)
-        });
-        let mut sent = 0;
-        for link in state.others.values().filter_map(|other| other.link.clone()) {
-            sent += usize::from(link.send(&word).is_ok());
-        }
-        let silent = |state: &Inner| -> Vec<NodeName> {
-            let there = state
-                .others
-                .iter()
-                .filter(|(_, other)| other.link.is_some());
-            let unheard = there.filter(|(_, other)| other.heard_at.is_none_or(|at| at < asked));
-            unheard.map(|(name, _)| name.clone()).collect()
-        };
-        while sent > 0 && !silent(&state).is_empty() {
-            if Instant::now() >= until {
-                return Err(Fault::Unknown(format!(
-                    "{} has not answered in time",
-                    names(&silent(&state))
-                )));
-            }
-            state = self.wait(state, until);
+        let until = Instant::now() + within;
+        let (state, silent) = self.hear_from(self.state(), |_| true, until);
+        if !silent.is_empty() {
+            return Err(Fault::Unknown(format!(
+                "{} has not answered in time",
+                names(&silent)
+            )));
         }
         if state.others.values().all(|other| other.link.is_none()) {
             let all: Vec<NodeName> = state.others.keys().cloned().collect();
             return Err(Fault::Unknown(format!("{} cannot be reached", names(&all))));
         }
         Ok(state.pact.may_commit(term))
+    }
+
+    /// Asks those nodes for their word, and waits for it. Says which have not answered, of those that are there.
+    fn hear_from<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, Inner>,
+        whom: impl Fn(&NodeName) -> bool,
+        until: Instant,
+    ) -> (MutexGuard<'a, Inner>, Vec<NodeName>) {
+        let asked = Instant::now();
+        let word = Message::State(State {
+            asks: true,
+            ..self.word(&state)
+        });
+        for (_, link) in state
+            .links_of(|_| true)
+            .iter()
+            .filter(|(name, _)| whom(name))
+        {
+            // One that fails ends, and its reader says so.
+            let _ = link.send(&word);
+        }
+        loop {
+            let unheard = state.links_of(|other| other.heard_at.is_none_or(|at| at < asked));
+            let names = unheard.into_iter().map(|(name, _)| name);
+            let silent: Vec<NodeName> = names.filter(&whom).collect();
+            if silent.is_empty() || Instant::now() >= until {
+                return (state, silent);
+            }
+            state = self.wait(state, until);
+        }
     }
 }
 
