@@ -119,13 +119,23 @@ impl Engine {
     }
 
     pub(super) fn release(&mut self, now: Millis, term: Term) {
-        // What the record here may lack of an ended holder's votes the others lack as well.
-        let to_nobody = self.fenced_off.is_some();
+        // What the record here may lack of an ended holder's votes the others lack as well. And a node that the term could not be
+        // passed to would not hear that it is to take it either, where this one can vote again.
+        let to_nobody = self.fenced_off.is_some() || self.goes_back();
         self.ask(now, |op| Effect::Release {
             op,
             term,
             to_nobody,
         });
+    }
+
+    /// Among peers, a handover that could not pass the term ends where it began.
+    fn goes_back(&self) -> bool {
+        let stays =
+            matches!(&self.stage, Stage::Demoting(demotion) if demotion.then == Then::Stand);
+        let among_peers = self.setup.authority.passes && !self.setup.authority.leased;
+        let not_passed = self.moves.not_passed.is_some() && self.moves.takes_back;
+        among_peers && not_passed && stays && self.child.alive
     }
 
     /// A release has ended. One that is not confirmed is repeated later, because nobody can vote before it.
@@ -146,7 +156,7 @@ impl Engine {
     /// The successor cannot have the term: it is released instead, so that somebody can.
     fn passing_failed(&mut self, now: Millis, outcome: &Outcome) {
         self.page(format!(
-            "the term could not be passed: {}; releasing it",
+            "the term could not be passed: {}; giving it back",
             outcome.sentence()
         ));
         if let Stage::Demoting(demotion) = &mut self.stage {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::node::{IDENTITY, Node, SOON_MS, Set, TIP, acquired, mark};
+use crate::node::{IDENTITY, Node, SOON_MS, Set, TIP, WITHIN, acquired, mark};
 use crate::rogue::{
     ASK, COMMIT, FENCED, HELLO, KEPT, PROMISED, RECORD, REFUSED, Rogue, Sent, claim, framed,
     promise, record, state,
@@ -136,6 +136,23 @@ fn a_state_that_is_sent_again_neither_ends_a_term_nor_hands_one_over() {
     assert_eq!(b.times_passed(), 1, "it was handed over again");
     drop(a);
     b.settles(term, 2).expect("a commit");
+}
+
+/// As over a cable that is cut in one direction: it is heard, and hears nothing.
+#[test]
+fn a_term_is_not_passed_to_a_node_whose_signs_of_life_answer_nothing() {
+    let set = Set::new(&["a", "b"]);
+    let b = set.start("b");
+    let mut a = Rogue::meets(&set, "a", "b");
+    let (term, _) = acquires_from(&b, &mut a);
+    let to = NodeName("a".into());
+    for _ in 0..2 {
+        // It is this node's still when the first try has come to nothing.
+        let refused = b.authority.pass(term, &to, WITHIN);
+        let silent =
+            matches!(&refused, Err(Fault::Refused(why)) if why.contains("does not answer"));
+        assert!(silent, "{refused:?}");
+    }
 }
 
 #[test]

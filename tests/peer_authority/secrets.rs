@@ -12,9 +12,7 @@ use testkit::node::Node;
 use testkit::stand_in::{Protocol, StandIn, until};
 
 use crate::node::{SOON_MS, Set};
-use crate::rogue::{
-    ASK, COMMIT, KEPT, RECORD, Rogue, STATE, claim, framed, promise, state, state_of,
-};
+use crate::rogue::{ASK, COMMIT, KEPT, RECORD, Rogue, STATE, claim, framed, promise, state_of};
 
 const SLOT_MS: u64 = 50;
 /// As many bytes of a secret as nothing else has by chance.
@@ -46,17 +44,21 @@ fn supervisor(set: &Set, dir: &Path, chain: &Chain) -> Node {
 
 /// A peer as `b` wishes for one: it promises, keeps, and takes what it is given; once it asks for a rehearsal of a handover.
 fn is_a_good_peer(a: &mut Rogue, is_over: &AtomicBool) {
+    let member = json!({ "role": "standby", "ready": true, "drill": 7 });
     while !is_over.load(Ordering::Acquire) && a.receives() {
         while let Some((kind, said)) = a.next() {
             match kind {
                 ASK => {
                     let term = said["term"].as_u64().expect("a term");
                     a.sends(&promise(term));
-                    let member = json!({ "role": "standby", "ready": true, "drill": 7 });
                     a.says(&state_of(&claim(term, Some("b"), false, None), &member));
                 }
                 COMMIT | RECORD => a.sends(&framed(KEPT, &said)),
-                STATE if said["hands_over"] == true => a.says(&state(&said["claim"], false)),
+                STATE if said["asks"] == true => {
+                    let claim = &said["claim"];
+                    let word = json!({ "claim": claim, "member": member, "answers": true });
+                    a.says(&framed(STATE, &word));
+                }
                 _ => {}
             }
         }

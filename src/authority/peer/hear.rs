@@ -163,7 +163,9 @@ impl Node {
         };
         let now = Instant::now();
         other.claim = Some(word.claim.ballot());
-        other.heard_at = Some(now);
+        if word.answers {
+            other.answered_at = Some(now);
+        }
         other.member = Some(word.member);
         if other.told != other.member && other.ration.allows(now) {
             other.told.clone_from(&other.member);
@@ -182,7 +184,10 @@ impl Node {
             });
         }
         if word.asks {
-            link.send(&Message::State(self.word(state)))?;
+            link.send(&Message::State(State {
+                answers: true,
+                ..self.word(state)
+            }))?;
         }
         self.name_heir(state, from, link)
     }

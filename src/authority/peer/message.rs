@@ -66,6 +66,9 @@ pub(super) struct State {
     /// The receiver is to say how it is, too.
     #[serde(default)]
     pub(super) asks: bool,
+    /// The receiver has asked.
+    #[serde(default)]
+    pub(super) answers: bool,
 }
 
 /// A ballot.

@@ -81,8 +81,8 @@ pub(super) struct Other {
     pub(super) told: Option<Member>,
     pub(super) ration: Ration,
     pub(super) claim: Option<Ballot>,
-    /// When it last said how it is.
-    pub(super) heard_at: Option<Instant>,
+    /// When it last said how it is because it was asked.
+    pub(super) answered_at: Option<Instant>,
     /// Since it was met last it has ended for certain, or an operator says so: no vote waits for it.
     pub(super) is_dead: bool,
 }
@@ -124,7 +124,7 @@ impl Node {
             told: None,
             ration: Ration::full(Instant::now()),
             claim: None,
-            heard_at: None,
+            answered_at: None,
             is_dead: false,
         };
         let names = config.nodes.iter().map(|node| NodeName(node.name.clone()));
@@ -296,6 +296,7 @@ impl Node {
             member: self.member().0.clone(),
             hands_over: false,
             asks: false,
+            answers: false,
         }
     }
 

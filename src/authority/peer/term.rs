@@ -14,9 +14,9 @@ use crate::engine::values::{NodeName, RecordMark, Role, Term};
 
 /// It takes a round trip and a write on either side.
 const GIVEN_BACK_WITHIN: Duration = Duration::from_secs(2);
-/// A term is ended for a node that has just answered, which one that hears this one does at once: a cut after the end leaves the term to
-/// nobody, for neither side can know what the other has, and one that is there and not noticed yet must not. Nobody votes meanwhile.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
+/// A term is passed to a node that has just answered. A cut after the end of the term leaves it to nobody, for neither side can know what
+/// the other has; one that is there already, and that nobody has noticed, must not. A link that is silent for so long has ended.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
 
 impl Node {
     /// Takes a term above all that is known. `regardless`: an operator, or proof of death, stands for the promise of every node
@@ -114,25 +114,17 @@ impl Node {
         }
     }
 
-    /// Gives a term back; 0: whatever this node has. Nothing of it may vote any more. A node that answers and is ready gets the
+    /// Gives a term back; 0: whatever this node has. Nothing of it may vote any more. A node that is there and ready gets the
     /// right to the next one; without one, or where it is to nobody, this node keeps it.
     pub(super) fn release(&self, asked: Term, to_nobody: bool) -> Result<(), Fault> {
-        let state = self.state();
+        let mut state = self.state();
         if asked == Term::default() && state.pact.inherits() && !to_nobody {
             return self.give_back(state);
         }
         if !self.has(&state, asked) {
             return Ok(());
         }
-        let chosen = state.successor().filter(|_| !to_nobody);
-        let is_chosen = |node: &NodeName| chosen.as_ref() == Some(node);
-        let until = Instant::now() + ANSWERED_WITHIN;
-        let (mut state, silent) = self.hear_from(state, is_chosen, until);
-        if !self.has(&state, asked) {
-            return Ok(());
-        }
-        let heir = state.successor();
-        let heir = heir.filter(|heir| is_chosen(heir) && !silent.contains(heir));
+        let heir = state.successor().filter(|_| !to_nobody);
         self.end_term(&mut state, heir, false)
     }
 
@@ -282,7 +274,7 @@ impl Node {
             let _ = link.send(&word);
         }
         loop {
-            let unheard = state.links_of(|other| other.heard_at.is_none_or(|at| at < asked));
+            let unheard = state.links_of(|other| other.answered_at.is_none_or(|at| at < asked));
             let names = unheard.into_iter().map(|(name, _)| name);
             let silent: Vec<NodeName> = names.filter(&whom).collect();
             if silent.is_empty() || Instant::now() >= until {

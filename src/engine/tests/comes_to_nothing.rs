@@ -410,3 +410,26 @@ fn a_voter_among_peers_tells_people_that_the_other_node_is_gone() {
     let gone = standby.feed(Input::Observed(Observation::PeerGone(name("b"))));
     assert!(!gone.contains(&"page".to_owned()), "{gone:?}");
 }
+
+/// Who was not there to be passed the term would not hear of its end either, and could not vote; this node can.
+#[test]
+fn among_peers_a_term_that_could_not_be_passed_is_left_to_nobody_else_where_this_node_takes_it_back()
+ {
+    for (leased, command, ends) in [
+        (false, super::handover::IN_TIME, "release 7 to nobody"),
+        (true, super::handover::IN_TIME, "release 7"),
+        (false, DEMOTE, "release 7"),
+    ] {
+        let mut rig = voter();
+        rig.engine.setup.authority.leased = leased;
+        if command == DEMOTE {
+            rig.demote(2);
+        } else {
+            rig.ask(2, command);
+        }
+        for _ in 0..4 {
+            rig.done();
+        }
+        assert_eq!(rig.refused().last().map(String::as_str), Some(ends));
+    }
+}

@@ -110,13 +110,14 @@ fn message() -> impl Strategy<Value = Message> {
                 record
             })
         ),
-        (claim(), member(), any::<bool>(), any::<bool>()).prop_map(
-            |(claim, member, hands_over, asks)| {
+        (claim(), member(), any::<[bool; 3]>()).prop_map(
+            |(claim, member, [hands_over, asks, answers])| {
                 Message::State(State {
                     claim,
                     member,
                     hands_over,
                     asks,
+                    answers,
                 })
             }
         ),
