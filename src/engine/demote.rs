@@ -119,9 +119,9 @@ impl Engine {
     }
 
     pub(super) fn release(&mut self, now: Millis, term: Term) {
-        // What the record here may lack of an ended holder's votes the others lack as well. And a node that the term could not be
-        // passed to would not hear that it is to take it either, where this one can vote again.
-        let to_nobody = self.fenced_off.is_some() || self.goes_back();
+        // What the record here may lack of an ended holder's votes the others lack as well. And where this node can vote again, the
+        // right stays here: a node that the term could not be passed to may not hear that it has one.
+        let to_nobody = self.fenced_off.is_some() || self.goes_back(now);
         self.ask(now, |op| Effect::Release {
             op,
             term,
@@ -130,12 +130,12 @@ impl Engine {
     }
 
     /// Among peers, a handover that could not pass the term ends where it began.
-    fn goes_back(&self) -> bool {
+    fn goes_back(&self, now: Millis) -> bool {
         let stays =
             matches!(&self.stage, Stage::Demoting(demotion) if demotion.then == Then::Stand);
         let among_peers = self.setup.authority.passes && !self.setup.authority.leased;
         let not_passed = self.moves.not_passed.is_some() && self.moves.takes_back;
-        among_peers && not_passed && stays && self.child.alive
+        among_peers && not_passed && stays && self.child.alive && self.fit(now).is_ok()
     }
 
     /// A release has ended. One that is not confirmed is repeated later, because nobody can vote before it.
@@ -153,10 +153,10 @@ impl Engine {
         self.hold = None;
     }
 
-    /// The successor cannot have the term: it is released instead, so that somebody can.
+    /// The successor cannot have the term: it is released, so that somebody can, this node among them.
     fn passing_failed(&mut self, now: Millis, outcome: &Outcome) {
         self.page(format!(
-            "the term could not be passed: {}; giving it back",
+            "the term could not be passed: {}",
             outcome.sentence()
         ));
         if let Stage::Demoting(demotion) = &mut self.stage {
