@@ -50,7 +50,7 @@ test-real: packages ## votes of real validators through the gate, in Tower BFT a
 .PHONY: steps
 steps: packages ## a handover with something failing in every step of it: those that a run of the tests takes some of
 	@tests/support/install-packages etcd-server iproute2
-	FAULTS_STEPS=all cargo test --locked --test faults -- steps:: --nocapture
+	FAULTS_STEPS=all cargo test --locked --test faults -- steps:: an_heir_that_dies --nocapture
 
 .PHONY: handovers
 handovers: packages ## many handovers of real validators, and as many moves by hand, in both protocols: make handovers TIMES=20

@@ -1,8 +1,11 @@
 //! Two machines and a way to switch one off: a standby whose holder is silent ends it, and takes over only then.
 
 use crate::SOON_MS;
+use crate::hold::{self, Handover};
 use crate::lab::BACK_WITHIN_MS;
 use crate::pair::Pair;
+use crate::steps::{MORE, chosen};
+use crate::steps_table::{Fault, WITH_A_SWITCH};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use testkit::node::said;
@@ -90,6 +93,43 @@ fn a_holder_that_is_cut_off_is_switched_off_and_followed() {
         assert_eq!(switch.calls().len(), 1);
         pair.end();
     }
+}
+
+/// In a step from the end of the term on, after which nobody could vote without a switch; `make steps` takes all.
+#[test]
+fn an_heir_that_dies_is_switched_off_and_the_node_that_handed_over_votes_again() {
+    let switch = Switch::new("kill -9 $pid 2>/dev/null\nexit 0");
+    let more = format!("{}\n{MORE}", switch.config("5s"));
+    let mut pair = Pair::new(Protocol::Tower, true, &more);
+    hold::lead(&pair);
+    pair.begin();
+    for (step, _) in chosen(&WITH_A_SWITCH, Fault::SupervisorTo) {
+        let from = pair.await_one_voter(BACK_WITHIN_MS);
+        let to = if from == "a" { "b" } else { "a" };
+        for name in ["a", "b"] {
+            pair.chain.promoted(&pair.identity, name);
+            switch.wire(&pair, name);
+        }
+        pair.await_ready();
+        let before = switch.calls().len();
+        let mut handover = Handover::held_at(step, &pair, &from, to);
+        let from_us = now_us();
+        pair.node_mut(to).kill();
+        handover.let_go(&pair);
+        let voter = pair.await_one_voter(FENCED_MS);
+        assert_eq!(voter, from, "{step:?}");
+        let gap_ms = pair.gap_ms(&from, from_us);
+        println!("{step:?}: switched off, {gap_ms} ms without a vote");
+        let calls = switch.calls().split_off(before);
+        assert!(
+            calls.iter().all(|call| call.starts_with(to)) && !calls.is_empty(),
+            "{step:?}: {calls:?}"
+        );
+        drop(handover);
+        pair.node_mut(to).start();
+    }
+    pair.await_ready();
+    pair.end();
 }
 
 #[test]

@@ -19,7 +19,7 @@ use testkit::node::said;
 use testkit::stand_in::{Protocol, until};
 
 /// A handover ends more validators than any node should put up with.
-const MORE: &str = "[restart]\nmax = 1000\nwindow = \"1s\"";
+pub(crate) const MORE: &str = "[restart]\nmax = 1000\nwindow = \"1s\"";
 /// From the fault to the first votes of whoever is to vote then, though nothing is mended.
 const VOTES_WITHIN_MS: u64 = 20_000;
 /// Longer than a standby that knows itself entitled takes to vote.
@@ -136,7 +136,10 @@ fn with_etcd<const S: usize, const F: usize>(
     pair.end();
 }
 
-fn chosen<const S: usize, const F: usize>(table: &Table<S, F>, fault: Fault) -> Vec<(Step, Fate)> {
+pub(crate) fn chosen<const S: usize, const F: usize>(
+    table: &Table<S, F>,
+    fault: Fault,
+) -> Vec<(Step, Fate)> {
     let named = std::env::var("FAULTS_STEPS").unwrap_or_default();
     if named == "all" {
         return table.one_in(1, 0, fault);

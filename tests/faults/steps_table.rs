@@ -82,6 +82,23 @@ pub(crate) const UNHEARD_BETWEEN_PEERS: Table<4, 1> = Table {
     ],
 };
 
+/// Where each can switch the other one off, the death of the heir leaves the term to nobody no longer.
+#[rustfmt::skip]
+pub(crate) const WITH_A_SWITCH: Table<9, 1> = Table {
+    faults: [Fault::SupervisorTo],
+    rows: [
+        (End,       [From]),
+        (Ended,     [From]),
+        (Heard,     [From]),
+        (Promise,   [From]),
+        (Take,      [From]),
+        (Install,   [From]),
+        (Identity,  [From]),
+        (Unmute,    [From]),
+        (FirstVote, [From]),
+    ],
+};
+
 /// etcd ends the lease of whoever says nothing: there is always somebody who votes.
 #[rustfmt::skip]
 pub(crate) const OVER_ETCD: Table<11, 6> = Table {

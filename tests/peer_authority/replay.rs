@@ -38,6 +38,14 @@ fn after_a_handover(set: &Set) -> (Node, Rogue, Sent, Sent, Term) {
     (b, a, first, end, term)
 }
 
+/// `b` holds a term that `a` has promised. With the promise.
+fn b_holds_beside_a(set: &Set) -> (Node, Rogue, Term, Sent) {
+    let b = set.start("b");
+    let mut a = Rogue::meets(set, "a", "b");
+    let (term, promise) = acquires_from(&b, &mut a);
+    (b, a, term, promise)
+}
+
 /// Has `b` take a term, and `a` promise it. With the promise.
 fn acquires_from(b: &Node, a: &mut Rogue) -> (Term, Sent) {
     let authority = Arc::clone(&b.authority);
@@ -142,9 +150,7 @@ fn a_state_that_is_sent_again_neither_ends_a_term_nor_hands_one_over() {
 #[test]
 fn a_term_is_not_passed_to_a_node_whose_signs_of_life_answer_nothing() {
     let set = Set::new(&["a", "b"]);
-    let b = set.start("b");
-    let mut a = Rogue::meets(&set, "a", "b");
-    let (term, _) = acquires_from(&b, &mut a);
+    let (b, _a, term, _) = b_holds_beside_a(&set);
     let to = NodeName("a".into());
     for _ in 0..2 {
         // It is this node's still when the first try has come to nothing.
@@ -158,9 +164,7 @@ fn a_term_is_not_passed_to_a_node_whose_signs_of_life_answer_nothing() {
 #[test]
 fn a_promise_that_is_sent_again_gives_no_other_term() {
     let set = Set::new(&["a", "b"]);
-    let b = set.start("b");
-    let mut a = Rogue::meets(&set, "a", "b");
-    let (term, old) = acquires_from(&b, &mut a);
+    let (b, mut a, term, old) = b_holds_beside_a(&set);
     // To `a`, which is there and ready: b has no right to the next one without it.
     b.authority.release(term, false).expect("a release");
     is_heard(&mut a);
@@ -265,9 +269,7 @@ fn a_term_that_no_node_can_have_reached_ends_the_link() {
 #[test]
 fn who_chooses_a_successor_hears_when_a_node_gets_the_newest_record() {
     let set = Set::new(&["a", "b"]);
-    let b = set.start("b");
-    let mut a = Rogue::meets(&set, "a", "b");
-    let (term, _) = acquires_from(&b, &mut a);
+    let (b, a, term, _) = b_holds_beside_a(&set);
     drop(a);
     b.settles(term, 1).expect("a commit alone");
     b.forget();
@@ -285,9 +287,7 @@ fn who_chooses_a_successor_hears_when_a_node_gets_the_newest_record() {
 #[test]
 fn a_node_that_missed_the_newest_vote_is_not_in_step_by_the_record_before_it() {
     let set = Set::new(&["a", "b"]);
-    let b = set.start("b");
-    let mut a = Rogue::meets(&set, "a", "b");
-    let (term, _) = acquires_from(&b, &mut a);
+    let (b, a, term, _) = b_holds_beside_a(&set);
     drop(a);
     b.settles(term, 1).expect("a commit alone");
     let mut a = Rogue::meets(&set, "a", "b");

@@ -21,7 +21,7 @@ const MEASURED: usize = 10;
 const LEADER_WINDOW: usize = 4;
 /// How a supervisor refuses where the other validator lags, and how often one after the other it may.
 const LAGS: &str = "slots behind";
-const REFUSALS_MAX: u32 = 3;
+const REFUSALS_MAX: u32 = 1;
 /// Of a measurement no more than one in so many.
 const REFUSALS_ONE_OF: usize = 10;
 /// Between the clock of files and the one that steps are counted on.

@@ -265,13 +265,11 @@ impl Node {
             asks: true,
             ..self.word(&state)
         });
-        for (_, link) in state
-            .links_of(|_| true)
-            .iter()
-            .filter(|(name, _)| whom(name))
-        {
-            // One that fails ends, and its reader says so.
-            let _ = link.send(&word);
+        for (name, link) in state.links_of(|_| true) {
+            if whom(&name) {
+                // One that fails ends, and its reader says so.
+                let _ = link.send(&word);
+            }
         }
         loop {
             let unheard = state.links_of(|other| other.answered_at.is_none_or(|at| at < asked));
