@@ -1,7 +1,7 @@
 //! Two machines and a way to switch one off: a standby whose holder is silent ends it, and takes over only then.
 
 use crate::SOON_MS;
-use crate::hold::{self, Handover};
+use crate::hold::{self, Handover, Step};
 use crate::lab::BACK_WITHIN_MS;
 use crate::pair::Pair;
 use crate::steps::{MORE, chosen};
@@ -130,6 +130,42 @@ fn an_heir_that_dies_is_switched_off_and_the_node_that_handed_over_votes_again()
     }
     pair.await_ready();
     pair.end();
+}
+
+/// Neither can know whether the other one votes: they take turns, and who is switched off is the one that votes no more.
+#[test]
+fn a_cut_while_the_term_passes_ends_with_one_node_switched_off_and_the_other_one_voting() {
+    let switch = Switch::new("kill -9 $pid");
+    for step in [Step::End, Step::Ended] {
+        let mut pair = Pair::new(
+            Protocol::Alpenglow,
+            true,
+            &format!("{}\n{MORE}", switch.config("5s")),
+        );
+        hold::lead(&pair);
+        pair.begin();
+        for name in ["a", "b"] {
+            pair.chain.promoted(&pair.identity, name);
+            switch.wire(&pair, name);
+        }
+        let before = switch.calls().len();
+        let mut handover = Handover::held_at(step, &pair, "a", "b");
+        let from_us = now_us();
+        pair.cut_cable(true);
+        handover.let_go(&pair);
+        let voter = pair.await_one_voter(FENCED_MS);
+        let gap_ms = pair.gap_ms(&voter, from_us);
+        println!("{step:?}: {voter} votes, {gap_ms} ms without a vote");
+        let other = if voter == "a" { "b" } else { "a" };
+        let calls = switch.calls().split_off(before);
+        assert!(
+            matches!(&calls[..], [call] if call.starts_with(other)),
+            "{step:?}: {calls:?}"
+        );
+        assert!(pair.node_mut(other).ended().is_some(), "{other} lives");
+        drop(handover);
+        pair.end();
+    }
 }
 
 #[test]
